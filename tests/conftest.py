@@ -1,0 +1,18 @@
+"""Shared fixtures: one compute thread, and the folder of real data where there is one."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder with `imagenette_train/` and `weights/`, named by GADC_DATA; the test is skipped without it."""
+    folder = os.environ.get("GADC_DATA")
+    if not folder:
+        pytest.skip("GADC_DATA does not name a folder with imagenette_train/ and weights/")
+    return Path(folder)
