@@ -1,0 +1,138 @@
+"""Every setting of the study, once: config key, command-line option, default, bounds and meaning.
+
+Imports nothing heavy, because the Snakefile reads it at each start. Defaults are the paper's or its release's.
+"""
+
+from typing import Literal
+
+from gadc.options import setting, settings
+
+# --- images ---------------------------------------------------------------------------------------------
+
+
+@settings
+class Images:
+    """Where the images are; a class is a folder, an image is named by its path relative to the root."""
+
+    source: Literal["imagefolder", "digits"] = setting(
+        "imagefolder", "What `root` is: a tree class/file, or scikit-learn's digits."
+    )
+    root: str | None = setting(None, "Folder with one folder of images per class, relative to the study.")
+    unreadable: Literal["fail", "skip"] = setting("fail", "What to do with an image that cannot be decoded.")
+    per_class: int | None = setting(None, "Use at most this many images of each class; all when none.", gt=0)
+    classes: int | None = setting(None, "Use at most this many classes; all when none.", gt=0)
+
+
+# --- selection: one class per selector ------------------------------------------------------------------
+
+
+@settings
+class Everything:
+    """Every image of every class: the ceiling row."""
+
+    select: Literal["full"]
+
+
+@settings
+class Nothing:
+    """No image at all: the floor row, a generator as it was initialised."""
+
+    select: Literal["none"]
+
+
+@settings
+class Random:
+    """Uniform draw without replacement inside each class."""
+
+    select: Literal["random"]
+    seed: int = setting(0, "Seed of the draw, combined with the class name.", ge=0)
+
+
+@settings
+class Gadc:
+    """Geometry-aware condensation: transport + alpha * statistics + beta * confidence."""
+
+    select: Literal["gadc"]
+    encoder: str = setting("", "Name of the encoder whose features are aligned.")
+    capacity: float = setting(1.05, "Kappa: an image may receive this multiple of its share.", ge=1)
+    epsilon: float = setting(12.0, "Entropic regularisation of the transport.", gt=0)
+    epsilon_unit: Literal["absolute", "median"] = setting(
+        "absolute", "Unit of epsilon: cost, or the class's median cost."
+    )
+    dummy_cost: float = setting(
+        0.05, "Gamma; cancels in exact arithmetic, accepted and without effect.", ge=0
+    )
+    iterations: int = setting(20, "Sinkhorn iterations per evaluation.", gt=0)
+    tolerance: float | None = setting(
+        None, "Stop Sinkhorn at this marginal error instead of after `iterations`.", gt=0
+    )
+    transport: bool = setting(True, "Keep the transport term.")
+    alpha: float = setting(6.0, "Weight of the statistics term.", ge=0)
+    statistics: Literal["bures", "paper"] = setting(
+        "bures", "Form of the statistics term: as released, or as printed."
+    )
+    beta: float = setting(1200.0, "Weight of the confidence term.", ge=0)
+    confidence: Literal["mean", "candidate"] = setting(
+        "mean", "Confidence in the greedy stage: mean of the set, or the release's."
+    )
+    exchange: Literal["optimal", "released", "none"] = setting(
+        "optimal", "Exchange to a 1-swap optimum, as released, or not at all."
+    )
+    swaps: int = setting(30, "Most swaps of the released exchange.", ge=0)
+    precision: Literal["float32", "float64"] = setting(
+        "float32", "Arithmetic of the sweeps; decisions are always float64."
+    )
+
+
+Method = Everything | Nothing | Random | Gadc
+
+
+# --- generators -----------------------------------------------------------------------------------------
+
+
+@settings
+class Network:
+    """The transformer: a published size or a free one."""
+
+    size: Literal["S", "B", "L", "XL"] | None = setting(
+        None, "Published size; or give depth, width and heads."
+    )
+    depth: int | None = setting(None, "Number of blocks.", gt=0)
+    width: int | None = setting(None, "Channels of a token.", gt=0)
+    heads: int | None = setting(None, "Attention heads; they divide the width.", gt=0)
+    patch: int = setting(2, "Side of a patch, in latent pixels.", gt=0)
+
+
+@settings
+class Training:
+    """Optimisation of the generator; the defaults are the paper's."""
+
+    steps: int = setting(100_000, "Optimiser steps.", ge=0)
+    batch: int = setting(128, "Images per step over all GPUs.", gt=0)
+    learning_rate: float = setting(1e-4, "AdamW's learning rate.", gt=0)
+    weight_decay: float = setting(0.0, "AdamW's weight decay.", ge=0)
+    warmup: int = setting(0, "Steps over which the learning rate rises from zero.", ge=0)
+    clip: float | None = setting(None, "Largest gradient norm; no clipping when none.", gt=0)
+    ema: float = setting(0.9999, "Decay of the exponential moving average of the weights.", ge=0, lt=1)
+    ema_warmup: bool = setting(False, "Let the decay rise as (1 + step) / (10 + step) up to `ema`.")
+    class_dropout: float = setting(0.1, "Share of labels replaced by the null class.", ge=0, lt=1)
+    flip: bool = setting(True, "Draw each image or its mirror image with equal chance.")
+    checkpoint_every: int = setting(5000, "Steps between saved states.", gt=0)
+
+
+@settings
+class Sampling:
+    """How images are drawn from a trained generator; the defaults are the paper's."""
+
+    images: int = setting(50_000, "Number of images.", gt=0)
+    sampler: Literal["euler", "heun", "euler-maruyama", "ddpm", "ddim"] = setting(
+        "ddpm", "ODE or SDE solver of the flow, or respaced diffusion chain."
+    )
+    steps: int = setting(250, "Network evaluations per image (twice that for Heun).", gt=0)
+    guidance: float = setting(1.5, "Classifier-free guidance; 1 is none.", ge=1)
+    guided_channels: int | None = setting(None, "Guide only this many leading channels; all when none.", gt=0)
+    labels: Literal["balanced", "random"] = setting(
+        "balanced", "Equal number of images per class, or uniform draws."
+    )
+    seed: int = setting(0, "Seed of the starting noise; image i has its own stream.", ge=0)
+    batch: int = setting(64, "Images per forward pass; of no effect on the numbers.", gt=0)
