@@ -1,8 +1,8 @@
 """Fréchet distance between two sets of features, each taken for a Gaussian (FID, sFID, FD-DINOv2).
 
 A covariance is kept as a factor F with F Fᵀ = covariance. The trace of the square root of the product of
-two covariances is then the sum of the singular values of F₁ᵀF₂, which needs no matrix square root, stays exact
-where a covariance lacks full rank, and is small where there are fewer images than dimensions.
+two covariances is then the sum of the singular values of F₁ᵀF₂, which needs no matrix square root, stays
+exact where a covariance lacks full rank, and is small where there are fewer images than dimensions.
 """
 
 from collections.abc import Iterable

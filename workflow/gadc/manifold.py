@@ -2,8 +2,8 @@
 
 Every comparison of a distance with a radius is decided in float64. A float32 matrix product gives each
 squared distance with a proven error bound; the few pairs that the bound leaves open are measured again in
-float64. So the result does not depend on blocks, threads or device, and costs what float32 costs. Memory is two
-copies of the features and a few tiles.
+float64. So the result does not depend on blocks, threads or device, and costs what float32 costs. Memory
+is two copies of the features and a few tiles.
 """
 
 from collections.abc import Iterator
