@@ -1,0 +1,91 @@
+"""Greedy construction and exchange (GADC sec. 3.4) for a batch of classes of equal size."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gadc.objective import TIE, Objective, lowest
+
+RELEASED_MARGIN = 1e-8  # RELEASE: a swap is accepted when it lowers the objective by more than this
+
+
+@dataclass
+class Exchange:
+    """Where the exchange of each class ended."""
+
+    subsets: Tensor  # [classes, m]
+    value: Tensor  # [classes], objective
+    swaps: Tensor  # [classes], accepted
+    passes: Tensor  # [classes], over all positions
+    optimal: Tensor  # [classes], whether no single swap lowers the objective
+    history: list[Tensor]  # objective [classes] before the first swap and after each round
+
+
+def greedy(objective: Objective, budget: int) -> Tensor:
+    """Add the image that lowers the objective most until there are `budget`: [classes, budget], in order.
+
+    The first t images are the greedy subset of size t, so that one path serves every budget.
+    """
+    path = torch.empty(len(objective.exact), 0, dtype=torch.long, device=objective.device)
+    for _ in range(budget):
+        path = torch.cat([path, objective.best(path, greedy=True)[0][:, None]], 1)
+    return path
+
+
+def exchange(objective: Objective, subsets: Tensor) -> Exchange:
+    """Give each position in turn its best image until a whole round of positions finds no improvement.
+
+    No single swap then lowers the objective (by more than the relative margin of a tie).
+    """
+    state = _begin(objective, subsets)
+    size, idle, step = subsets.shape[1], torch.zeros_like(state.swaps), 0
+    while (idle < size).any():
+        position = step % size
+        found, value = objective.best(_without(state.subsets, position), below=state.value)
+        better = (value < state.value - TIE * state.value.abs()) & (idle < size)
+        state.passes += (position == 0) & (idle < size)
+        _accept(state, better, position, found, value)
+        idle, step = torch.where(better, 0, idle + 1), step + 1
+        if position == size - 1:
+            state.history.append(state.value.clone())
+    state.optimal[:] = True
+    return state
+
+
+def exchange_as_released(objective: Objective, subsets: Tensor, swaps: int = 30) -> Exchange:
+    """Make the single best swap of all positions and images, at most `swaps` times."""
+    state = _begin(objective, subsets)
+    while len(state.history) <= swaps and not state.optimal.all():
+        tries = [
+            objective.best(_without(state.subsets, position), below=state.value)
+            for position in range(subsets.shape[1])
+        ]
+        found, values = (torch.stack(part, 1) for part in zip(*tries, strict=True))
+        position, value = lowest(values)
+        better = (value < state.value - RELEASED_MARGIN) & ~state.optimal
+        state.passes += ~state.optimal
+        _accept(state, better, position, found.gather(1, position[:, None])[:, 0], value)
+        state.optimal = ~better
+        if better.any():
+            state.history.append(state.value.clone())
+    return state
+
+
+def _begin(objective: Objective, subsets: Tensor) -> Exchange:
+    every = torch.arange(len(subsets), device=subsets.device)
+    value, none = objective.value(every, subsets), torch.zeros_like(every)
+    return Exchange(subsets.clone(), value, none.clone(), none.clone(), none.bool(), [value.clone()])
+
+
+def _accept(state: Exchange, better: Tensor, position: Tensor | int, found: Tensor, value: Tensor) -> None:
+    """Put the found image at the position of those classes where it is better."""
+    every = torch.arange(len(found), device=found.device)
+    kept = state.subsets[every, position]
+    state.subsets[every, position] = torch.where(better, found, kept)
+    state.value = torch.where(better, value, state.value)
+    state.swaps += better
+
+
+def _without(subsets: Tensor, position: int) -> Tensor:
+    return torch.cat([subsets[:, :position], subsets[:, position + 1 :]], 1)
