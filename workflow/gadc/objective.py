@@ -1,8 +1,8 @@
 """The objective of GADC (sec. 3): transport + alpha * statistics + beta * confidence, for a batch of classes.
 
 `Objective.terms` is the definition, in float64. `Objective.extend` gives "shared images + one candidate" for
-every candidate, fast and to float32 accuracy; `Objective.best` uses it to discard candidates and the definition
-to decide, so that precision, batch size, threads and device do not change a decision.
+every candidate, fast and to float32 accuracy; `Objective.best` uses it to discard candidates and the
+definition to decide, so that precision, batch size, threads and device do not change a decision.
 """
 
 from typing import NamedTuple
@@ -37,9 +37,7 @@ class Objective:
         exact = features.to(torch.float64)
         self.settings, self.device = settings, features.device
         self.precision = getattr(torch, settings.precision)
-        self.exact = exact - exact.mean(
-            1, keepdim=True
-        )  # moments are relative to the class mean from here on
+        self.exact = exact - exact.mean(1, keepdim=True)  # the class mean is 0 from here on
         self.features = self.exact.to(self.precision)
         self.std = _std(self.exact)
         self.surprise = surprise.to(torch.float64) if settings.beta > 0 else torch.zeros_like(exact[..., 0])
@@ -90,7 +88,7 @@ class Objective:
         return self.total(terms)
 
     def extend(self, shared: Tensor, greedy: bool = False) -> Tensor:
-        """Objective [classes, n] of the shared images [classes, m - 1] with each image; inf for the shared."""
+        """Objective [classes, n] of the shared images [classes, m - 1] with each image; inf for its own."""
         classes, n = self.exact.shape[:2]
         room = max(1, ELEMENTS[self.device.type] // (classes * n))
         blocks = [slice(start, min(start + room, n)) for start in range(0, n, room)]
@@ -109,7 +107,7 @@ class Objective:
         return value
 
     def _extend_statistics(self, shared: Tensor, block: slice) -> Tensor:
-        """Update mean and variance of the shared images by one candidate each (Welford), O(d) per candidate."""
+        """Update mean and variance of the shared images by each candidate (Welford): O(d) per candidate."""
         size, every = shared.shape[1] + 1, torch.arange(len(shared), device=self.device)[:, None]
         images = self.exact[every, shared]
         mean = images.mean(1, keepdim=True) if size > 1 else torch.zeros_like(self.exact[:, :1])
@@ -163,7 +161,7 @@ def _std(features: Tensor) -> Tensor:
 
 
 def _typical(cost: Tensor) -> Tensor:
-    """Median cost between different images of each class, the mean where that is zero, one where all are equal."""
+    """Median cost between the images of each class; the mean where that is zero, one where all are equal."""
     above, beside = torch.triu_indices(*cost.shape[1:], offset=1, device=cost.device)
     if not len(above):
         return cost.new_ones(len(cost))

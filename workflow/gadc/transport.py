@@ -6,8 +6,8 @@ the linear programme and in every Sinkhorn step that updates rows first, so the 
 has no effect and appears nowhere below: the dummy row has cost zero.
 
 `Transport.solve` is the definition: logarithms in float64, one [m, n] problem per subset. `Transport.extend`
-is the fast form for "shared images + one candidate, for every candidate": the kernel rows of the shared images
-are the same for all candidates, so that one iteration over all of them is two matrix products and one
+is the fast form for "shared images + one candidate, for every candidate": the kernel rows of the shared
+images are the same for all candidates, so that one iteration over all of them is two matrix products and one
 elementwise product with the candidates' own rows; nothing of size candidates x m x n exists.
 """
 
@@ -25,7 +25,7 @@ CEILING = {torch.float32: 1e29, torch.float64: 1e290}
 
 
 class Plan(NamedTuple):
-    """What solved problems cost: cost [b], mass shipped by the subset [b], column potentials / epsilon [b, n]."""
+    """Solved problems: cost [b], mass shipped by the subset [b], column potentials / epsilon [b, n]."""
 
     cost: Tensor
     mass: Tensor
@@ -51,8 +51,8 @@ def solve(
     """Ship the m rows of each cost matrix [b, m, n] onto its n columns; entropic cost of the real rows.
 
     `epsilon` is in units of cost (one value, or one per problem). The loop ends on the column update, after
-    `iterations`, or with a `tolerance` once the row sums are off by no more than that in total; problems of one
-    batch do not influence each other. `start` are column potentials / epsilon, zero when none.
+    `iterations`, or with a `tolerance` once the row sums are off by no more than that in total; problems of
+    one batch do not influence each other. `start` are column potentials / epsilon, zero when none.
     """
     rows, columns = cost.shape[-2:]
     scaled = cost / torch.as_tensor(epsilon, dtype=cost.dtype, device=cost.device).reshape(-1, 1, 1)
@@ -111,7 +111,7 @@ class Transport:
         )
 
     def extend(self, shared: Tensor, block: slice) -> Tensor:
-        """Cost [classes, block] of each class's shared images [classes, m - 1] with each candidate of a block."""
+        """Cost [classes, block] of each class's shared images [classes, m - 1] with each image of a block."""
         for precision in self.precisions:
             cost, in_range = self._extend(shared, block, precision)
             if in_range.all():
@@ -125,7 +125,7 @@ class Transport:
     def _kernel(self, precision: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """Kernel with the first row update absorbed, the same times cost, and the dummy's row.
 
-        Every row is a softmax, so that its first scaling is its mass, and nothing overflows at any C / epsilon.
+        Every row is a softmax, so that its first scaling is its mass, and none overflows at any C / epsilon.
         """
         if precision not in self.kernels:
             scaled = self.potential[:, None] - self.cost / self.epsilon[:, None, None]
@@ -149,9 +149,7 @@ class Transport:
         v, steps, turned = torch.empty_like(own), 0, rows.transpose(1, 2)
         while True:
             torch.mul(own, w, out=v)
-            v.baddbmm_(
-                u, rows
-            ).reciprocal_()  # columns: v = share / (K' u), its share left to the rows' update
+            v.baddbmm_(u, rows).reciprocal_()  # v = 1 / (K' u); its share is applied below
             steps += 1
             if self.tolerance is None and steps == self.iterations:
                 break
