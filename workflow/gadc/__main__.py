@@ -1,50 +1,63 @@
 """`python -m gadc COMMAND`: each stage of the pipeline as a command of its own."""
 
+import os
 import sys
 from importlib import import_module
-
-import typer
-
-from gadc.errors import InputError, Unfinished
 
 # command: module that defines a function of that name (dashes become underscores)
 COMMANDS = {
     "index": "index",
+    "merge-index": "merge",
     "encoder": "encoders",
     "embed": "embed",
     "head": "classify",
     "classify": "classify",
     "select": "select",
-    "gather": "gather",
+    "merge-subset": "merge",
     "condition": "condition",
     "train": "train",
     "generate": "generate",
+    "reference": "detect",
     "detect": "detect",
     "score": "score",
     "table": "tables",
-    "plot-losses": "figures",
     "plot-samples": "figures",
+    "plot-losses": "figures",
     "report": "report",
     "show": "tables",
 }
 
 
-def application(wanted: str | None) -> typer.Typer:
-    """Collect the commands; only the module of the wanted one is imported, so that each starts quickly."""
-    app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-    app.callback()(lambda: None)  # keeps the command's name required, however many are registered
-    for name, module in COMMANDS.items():
-        if wanted in (None, name):
-            function = getattr(import_module(f"gadc.{module}"), name.replace("-", "_"))
-            app.command(name)(function)
-    return app
+def limit_threads(words: list[str]) -> list[str]:
+    """Obey a leading `--threads N`, before any library counts the cores; return the other words."""
+    if len(words) > 1 and words[0] == "--threads":
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[name] = words[1]
+        return words[2:]
+    return words
 
 
 def main() -> None:
     """Run one command; a fault in the input ends with one sentence and status 1, unfinished work with 75."""
-    wanted = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    words = limit_threads(sys.argv[1:])
+    import typer
+
+    from gadc.errors import InputError, Unfinished
+
+    wanted = words[0] if words and words[0] in COMMANDS else None
+    app = typer.Typer(
+        name="gadc",
+        help="Stages of gadc. `--threads N` before the command fixes the number of compute threads.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(lambda: None)  # keeps the command's name required, however many are registered
+    for name, module in COMMANDS.items():
+        if wanted in (None, name):  # only the wanted command's module is imported: each starts quickly
+            app.command(name)(getattr(import_module(f"gadc.{module}"), name.replace("-", "_")))
     try:
-        application(wanted if wanted in COMMANDS else None)()
+        app(words)
     except InputError as error:
         sys.exit(f"gadc {wanted}: {error}")
     except Unfinished as error:

@@ -1,10 +1,11 @@
 """Every setting of the study, once: config key, command-line option, default, bounds and meaning.
 
-Imports nothing heavy, because the Snakefile reads it at each start. Defaults are the paper's or its release's.
+Imports nothing heavy: the Snakefile reads it at each start. Defaults are the paper's or the release's.
 """
 
 from typing import Literal
 
+from gadc.encoder_settings import Encoder
 from gadc.options import setting, settings
 
 # --- images ---------------------------------------------------------------------------------------------
@@ -52,7 +53,7 @@ class Random:
 class Gadc:
     """Geometry-aware condensation: transport + alpha * statistics + beta * confidence."""
 
-    select: Literal["gadc"]
+    select: Literal["gadc"] = setting("gadc", "Way to choose images.")
     encoder: str = setting("", "Name of the encoder whose features are aligned.")
     capacity: float = setting(1.05, "Kappa: an image may receive this multiple of its share.", ge=1)
     epsilon: float = setting(12.0, "Entropic regularisation of the transport.", gt=0)
@@ -102,6 +103,13 @@ class Network:
     heads: int | None = setting(None, "Attention heads; they divide the width.", gt=0)
     patch: int = setting(2, "Side of a patch, in latent pixels.", gt=0)
 
+    def __post_init__(self) -> None:
+        free = (self.depth, self.width, self.heads)
+        if (self.size is None) != all(free) or (self.size and any(free)):
+            raise ValueError("give either size, or depth, width and heads")
+        if self.size is None and self.width % self.heads:
+            raise ValueError(f"heads {self.heads} does not divide width {self.width}")
+
 
 @settings
 class Training:
@@ -125,7 +133,7 @@ class Sampling:
     """How images are drawn from a trained generator; the defaults are the paper's."""
 
     images: int = setting(50_000, "Number of images.", gt=0)
-    sampler: Literal["euler", "heun", "euler-maruyama", "ddpm", "ddim"] = setting(
+    sampler: Literal["euler", "heun", "euler-maruyama", "ddpm", "ddim", "dpm-solver"] = setting(
         "ddpm", "ODE or SDE solver of the flow, or respaced diffusion chain."
     )
     steps: int = setting(250, "Network evaluations per image (twice that for Heun).", gt=0)
@@ -136,3 +144,15 @@ class Sampling:
     )
     seed: int = setting(0, "Seed of the starting noise; image i has its own stream.", ge=0)
     batch: int = setting(64, "Images per forward pass; of no effect on the numbers.", gt=0)
+
+
+@settings
+class Autoencoder:
+    """Image autoencoder whose latents the generator learns, loaded by diffusers."""
+
+    kind: Literal["kl", "tiny"] = setting("kl", "AutoencoderKL, or the deterministic AutoencoderTiny.")
+    path: str = setting("", "Local folder in diffusers' layout, or a name on the hub.")
+    revision: str | None = setting(None, "Commit on the hub; required for a name on the hub.")
+
+
+__all__ = ["Autoencoder", "Encoder", "Images", "Method", "Network", "Sampling", "Training"]

@@ -1,0 +1,30 @@
+# demo: the digits study from nothing; test: every test that needs no cluster and no GPU; lint: style.
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+DEMO = examples/digits
+
+.PHONY: demo test lint bench
+
+demo: .venv/installed
+	snakemake --directory $(DEMO) --cores 2
+	@python -m gadc show $(DEMO)/results/scores_100.csv
+	@echo "Table: $(DEMO)/results/fid_100.csv. Report: $(DEMO)/results/report.zip (unpack, open report.html)."
+
+test: .venv/installed
+	pytest
+
+lint: .venv/installed
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow/rules
+	snakemake --lint --directory $(DEMO)
+
+bench: .venv/installed
+	for file in benchmarks/*.py; do python $$file || exit 1; done
+
+.venv/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "gadc needs Python 3.11 or newer; name one with make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	pip install --disable-pip-version-check --quiet --requirement requirements.txt
+	pip install --disable-pip-version-check --quiet --no-deps --editable .
+	touch $@

@@ -1,0 +1,82 @@
+# The study of the folder that Snakemake works in: its config.yaml, its results/.
+#
+# results/{artefact}/{names, broad to narrow}.{ext}; every name is a key of the config.
+#
+#   index/{shard}.csv                                   the images of some classes       (index.csv: all)
+#   encoders/{encoder}.safetensors                      network, preprocessing and head
+#   embeddings/{encoder}/{shard}.h5                     features, one group per class
+#   probabilities/{encoder}/{shard}.h5                  log-probabilities, one group per class
+#   selections/{method}/{budget}/{shard}.csv            chosen images of some classes
+#   subsets/{method}/{budget}.csv                       chosen images of all classes
+#   latents/{space}/{resolution}/{method}/{budget}.h5   the same, as a generator sees them
+#   generators/{generator}/{method}/{budget}/seed{seed}.safetensors
+#   samples/{generator}/{method}/{budget}/seed{seed}/{part}.npz
+#   features/{generator}/{method}/{budget}/seed{seed}.h5          of the samples, by the detector
+#   references/{resolution}/{shard}.h5                            of the study's images, by the detector
+#   scores/{generator}/{method}/{budget}/seed{seed}.csv
+#   fid_{budget}.csv, figures/, report.zip              what people look at
+
+import json
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+
+from gadc.digest import code
+from gadc.errors import InputError
+from gadc.plan import Plan, environment
+
+configfile: "config.yaml"
+
+
+try:
+    PLAN = Plan(config)
+except InputError as error:
+    raise WorkflowError(str(error))
+
+shell.prefix(environment(workflow.basedir))
+
+
+wildcard_constraints:
+    encoder=PLAN.names("encoders"),
+    method=PLAN.names("methods"),
+    generator=PLAN.names("generators"),
+    budget=PLAN.names("budgets"),
+    space=PLAN.names("spaces"),
+    resolution=r"\d+",
+    seed=r"\d+",
+
+
+localrules:
+    all,
+    tables,
+
+
+scattergather:
+    classes=PLAN.study.shards,
+    images=PLAN.study.sample_shards,
+
+
+rule all:
+    input:
+        PLAN.shown(),
+        "results/report.zip",
+
+
+rule tables:
+    input:
+        expand("results/fid_{budget}.csv", budget=PLAN.study.comparisons),
+
+
+include: "workflow/rules/index.smk"
+include: "workflow/rules/embed.smk"
+include: "workflow/rules/classify.smk"
+include: "workflow/rules/select.smk"
+include: "workflow/rules/condition.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/generate.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/report.smk"

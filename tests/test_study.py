@@ -1,0 +1,101 @@
+"""A faulty config is one sentence that names the key; a good one says what the rules need."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gadc import study
+from gadc.errors import InputError
+from gadc.options import arguments, build
+from gadc.plan import Plan
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = [
+    "config.yaml",
+    "examples/digits/config.yaml",
+    "examples/imagenette/config.yaml",
+    "tests/tiny/config.yaml",
+]
+
+
+@pytest.fixture
+def config():
+    return yaml.safe_load((ROOT / "examples/digits/config.yaml").read_text())
+
+
+@pytest.mark.parametrize("path", CONFIGS)
+def test_every_study_of_the_repository_is_valid(path):
+    study.load(yaml.safe_load((ROOT / path).read_text()))
+
+
+def changed(config, key, value):
+    config = copy.deepcopy(config)
+    *parents, last = key.split(".")
+    part = config
+    for parent in parents:
+        part = part[parent]
+    if value is None:
+        del part[last]
+    else:
+        part[last] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("seedz", [0], "seedz is not a known key"),
+        ("images.rooot", "x", "images.rooot is not a known key"),
+        ("methods.gadc.kappa", 1.1, "methods.gadc.kappa is not a known key"),
+        ("methods.gadc.capacity", 0.5, "greater than or equal to 1"),
+        ("methods.gadc.epsilon", -1, "greater than 0"),
+        ("methods.gadc.encoder", "vgg", "methods.gadc.encoder names 'vgg', which is not defined"),
+        ("methods.gadc.select", "gdac", "methods.gadc"),
+        ("detector", "vgg", "detector names 'vgg'"),
+        ("budgets.100", 0, "budgets.100"),
+        ("budgets", None, "budgets is missing"),
+        ("comparisons.100.methods", ["gdac"], "comparisons.100.methods names 'gdac', which is not defined"),
+        ("comparisons.100.generators", ["dit"], "comparisons.100.generators names 'dit'"),
+        ("generators.sit-tiny.autoencoder", "vae", "generators.sit-tiny.autoencoder names 'vae'"),
+        ("generators.sit-tiny.sampling.sampler", "ddpm", "does not fit objective flow"),
+        ("generators.sit-tiny.network.depth", None, "network"),
+        ("title", ["a", "b"], "title"),
+    ],
+)
+def test_a_fault_is_one_sentence_that_names_the_key(config, key, value, sentence):
+    with pytest.raises(InputError) as fault:
+        study.load(changed(config, key, value))
+    assert sentence in str(fault.value)
+    assert "\n" not in str(fault.value)
+
+
+def test_rows_follow_the_config_and_ceiling_and_floor_have_their_own_budget(config):
+    rows = study.load(config).rows("100")
+    assert rows[:4] == [
+        ("full", "sit-tiny", "all"),
+        ("random", "sit-tiny", "100"),
+        ("gadc", "sit-tiny", "100"),
+        ("none", "sit-tiny", "none"),
+    ]
+    assert len(rows) == 8
+
+
+def test_names_are_closed_lists(config):
+    plan = Plan(config)
+    assert plan.names("methods") == "full|random|gadc|none"
+    assert plan.names("budgets") == "100|all|none"
+    assert plan.names("spaces") == "pixels"
+
+
+def test_settings_survive_the_command_line(config):
+    chosen = study.load(config).methods["gadc"]
+    words = arguments(chosen)
+    values = dict(zip([word[2:].replace("-", "_") for word in words[::2]], words[1::2], strict=True))
+    assert build(type(chosen), values) == chosen
+
+
+def test_names_reach_the_shell_quoted(config):
+    config["images"] = {"source": "imagefolder", "root": "$(touch x); rm -rf y"}
+    assert "'$(touch x); rm -rf y'" in Plan(config).options(Plan(config).study.images)

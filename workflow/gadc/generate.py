@@ -1,0 +1,116 @@
+"""Stage generate: images from a trained generator, each from its own random stream.
+
+Image i has label, starting noise and step noise that depend on (seed, i) alone, so batch size, shards and
+machines change nothing but the last bits of float arithmetic.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from gadc import autoencoders
+from gadc.errors import InputError
+from gadc.options import take
+from gadc.progress import track
+from gadc.samplers import SAMPLERS, guide
+from gadc.seeds import seed_of, stream
+from gadc.settings import Autoencoder, Network, Sampling
+from gadc.storage import replacing
+from gadc.transformer import Transformer, build
+
+
+@take(sampling=Sampling, autoencoder=Autoencoder)
+def generate(
+    weights: Annotated[Path, typer.Option(help="Trained generator, from `train`.")],
+    output: Annotated[Path, typer.Option(help="Images, labels and ids of this shard (npz).")],
+    shard: Annotated[str, typer.Option(help="Which part of the images, such as 2-of-8.")],
+    sampling: Sampling,
+    autoencoder: Autoencoder,
+) -> None:
+    """Draw one shard of a run's images."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network, about = read_generator(weights, device)
+    model = autoencoders.load(autoencoder if autoencoder.path else None, device)
+    classes, shape = int(about["classes"]), tuple(json.loads(about["shape"]))
+    part, parts = map(int, shard.split("-of-"))
+    bounds = [sampling.images * i // parts for i in range(parts + 1)]
+    ids = range(bounds[part - 1], bounds[part])
+    images = []
+    for start in track(range(0, len(ids), sampling.batch), "generating"):
+        chosen = list(ids[start : start + sampling.batch])
+        labels = label_of(chosen, classes, sampling).to(device)
+        latents = draw(network, about["objective"], labels, chosen, shape, sampling)
+        images.append(to_pixels(model.decode(latents.float()), chosen, weights))
+    with replacing(output) as beside, beside.open("wb") as file:
+        every = np.array(ids, dtype=np.int64)
+        np.savez(
+            file, images=np.concatenate(images), labels=label_of(every, classes, sampling).numpy(), ids=every
+        )
+
+
+def label_of(ids: list[int], classes: int, sampling: Sampling) -> Tensor:
+    """Labels [b] of images: each class equally often, or uniform draws."""
+    if sampling.labels == "random":
+        return torch.tensor([seed_of("label", sampling.seed, int(i)) % classes for i in ids])
+    if sampling.images % classes:
+        raise InputError(
+            f"sampling.images is {sampling.images}, which {classes} classes do not divide into equal shares; "
+            "change it or set sampling.labels to random."
+        )
+    return torch.tensor([int(i) % classes for i in ids])
+
+
+@torch.inference_mode()
+def draw(
+    network: Transformer,
+    objective: str,
+    labels: Tensor,
+    ids: list[int],
+    shape: tuple[int, ...],
+    sampling: Sampling,
+) -> Tensor:
+    """Latents [b, *shape] of images with given labels and ids."""
+    device = labels.device
+    streams = [stream("sample", sampling.seed, i) for i in ids]
+
+    def noise(step: int) -> Tensor:
+        return torch.stack([torch.randn(shape, generator=own) for own in streams]).to(device)
+
+    predict = guide(network, labels, sampling.guidance, sampling.guided_channels)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        return SAMPLERS[sampling.sampler](predict, noise(-1), sampling.steps, noise)
+
+
+def to_pixels(images: Tensor, ids: list[int], weights: Path) -> np.ndarray:
+    """Images [b, 3, h, w] about in [-1, 1] -> uint8 [b, h, w, 3]; non-finite ones are an error."""
+    finite = images.isfinite().flatten(1).all(1)
+    if not finite.all():
+        bad = [ids[i] for i in (~finite).nonzero().flatten().tolist()]
+        raise InputError(
+            f"{weights} draws images that are not finite (ids {bad[:8]}); train with a lower learning rate."
+        )
+    # RELEASE: uint8 = clamp(127.5 x + 128), truncated
+    return (images.float() * 127.5 + 128).clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+
+
+def read_generator(path: Path, device: torch.device) -> tuple[Transformer, dict[str, str]]:
+    """Rebuild a trained generator and what its file says about it."""
+    try:
+        with safe_open(path, "pt") as file:
+            about, weights = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        settings = Network(**json.loads(about["network"]))
+        network = build(
+            settings, tuple(json.loads(about["shape"])), int(about["classes"]), about["objective"] == "adm"
+        )
+    except (SafetensorError, OSError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is not a generator of `gadc train` ({error}); delete it and run again."
+        ) from None
+    network.load_state_dict(weights)
+    return network.to(device).eval().requires_grad_(False), about

@@ -1,0 +1,161 @@
+"""What the rules ask of a study: names, command-line options and the files that a job depends on."""
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gadc import study
+from gadc.options import arguments
+from gadc.settings import Autoencoder
+
+
+def environment(repository: str) -> str:
+    """Shell prefix of every job: this package, run by Snakemake's Python unless an environment has one."""
+    os.environ["PATH"] = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    )
+    return f"export PYTHONPATH={shlex.quote(str(Path(repository) / 'workflow'))}; "
+
+
+class Plan:
+    """A validated study as the rules see it; every method takes the wildcards it needs as plain words."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.study = study.load(config)
+
+    def names(self, kind: str) -> str:
+        """Closed list of names as a wildcard constraint."""
+        names = {
+            "budgets": [*self.study.budgets, *study.BUDGETLESS.values()],
+            "spaces": ["pixels", *self.study.autoencoders],
+        }.get(kind) or [*getattr(self.study, kind)]
+        return "|".join(names) or "(?!x)x"  # no name: matches nothing
+
+    def options(self, *chosen: Any) -> str:
+        """Settings as command-line options, quoted for the shell."""
+        return shlex.join(word for item in chosen if item is not None for word in arguments(item))
+
+    def listing(self, shard: str) -> str:
+        """Fingerprint of the folders of a shard: an image added or removed makes its index anew."""
+        from gadc.index import fingerprint
+
+        return fingerprint(self.study.images, shard)
+
+    def encoding(self, encoder: str) -> str:
+        """Options of `encoder`: a fitted one needs the images too."""
+        chosen = self.study.encoders[encoder]
+        return self.options(
+            replace(chosen, classifier="own"), self.study.images if chosen.kind == "fit" else None
+        )
+
+    def encoding_inputs(self, encoder: str, gather: Callable[[str], list[str]]) -> list[str]:
+        """Index files that an encoder is fitted on; none for a pretrained one."""
+        fitted = self.study.encoders[encoder].kind == "fit"
+        return gather("results/index/{scatteritem}.csv") if fitted else []
+
+    def latents(self, space: str) -> str:
+        """Options of `condition` and `generate` that name the autoencoder."""
+        return self.options(self.study.autoencoders.get(space, Autoencoder()))
+
+    def space(self, generator: str) -> str:
+        """Name of the space that a generator works in."""
+        return self.study.generators[generator].autoencoder or "pixels"
+
+    def selection(self, method: str, budget: str) -> str:
+        """Options of `select`: the method's settings, without its name and its encoder's."""
+        chosen = self.study.methods[method]
+        count = [] if budget in study.BUDGETLESS.values() else ["--budget", str(self.study.budgets[budget])]
+        words = arguments(chosen)
+        while "--encoder" in words:
+            at = words.index("--encoder")
+            del words[at : at + 2]
+        return shlex.join(["--name", method, "--budget-name", budget, *count, *words])
+
+    def selection_inputs(self, method: str, scatteritem: str) -> dict[str, str]:
+        """Files that the selection of a method in a shard depends on."""
+        encoder = getattr(self.study.methods[method], "encoder", None)
+        if encoder is None and self.study.images.unreadable == "skip":
+            return {
+                "features": f"results/embeddings/{self.study.detector}/{scatteritem}.h5"
+            }  # names the readable
+        if encoder is None:
+            return {"index": f"results/index/{scatteritem}.csv"}
+        return {
+            "features": f"results/embeddings/{encoder}/{scatteritem}.h5",
+            "probabilities": f"results/probabilities/{encoder}/{scatteritem}.h5",
+        }
+
+    def classification_inputs(self, encoder: str, scatteritem: str) -> dict[str, str]:
+        """Files that the probabilities of a shard depend on."""
+        return {
+            "embeddings": f"results/embeddings/{encoder}/{scatteritem}.h5",
+            "classifier": self.head(encoder),
+        }
+
+    def head(self, encoder: str) -> str:
+        """File that turns an encoder's features into probabilities: its own, or a fitted head."""
+        linear = self.study.encoders[encoder].classifier == "linear"
+        return f"results/{'heads' if linear else 'encoders'}/{encoder}.safetensors"
+
+    @staticmethod
+    def flags(files: Any) -> str:
+        """Named input files of a job as command-line options."""
+        return shlex.join(word for name, path in files.items() for word in (f"--{name}", str(path)))
+
+    def training(self, generator: str) -> str:
+        """Options of `train`."""
+        chosen = self.study.generators[generator]
+        return f"--objective {chosen.objective} {self.options(chosen.network, chosen.training)}"
+
+    def sampling(self, generator: str) -> str:
+        """Options of `generate`."""
+        chosen = self.study.generators[generator]
+        return f"{self.options(chosen.sampling)} {self.latents(self.space(generator))}".strip()
+
+    def references(self, generator: str, gather: Callable[[str], list[str]]) -> list[str]:
+        """Features of the study's images at a generator's resolution, a file per shard."""
+        return gather(f"results/references/{self.study.generators[generator].resolution}/{{scatteritem}}.h5")
+
+    def context(self, method: str, generator: str, budget: str, seed: str) -> str:
+        """Options of `score`: names of the run, and the settings that make its numbers comparable."""
+        chosen = self.study.generators[generator]
+        names = {"method": method, "generator": generator, "budget": budget, "seed": seed}
+        names |= {"resolution": chosen.resolution, "decoder": self.space(generator)}
+        return (
+            shlex.join([*(word for name, value in names.items() for word in (f"--{name}", str(value)))])
+            + " "
+            + self.options(chosen.sampling)
+        )
+
+    def generator_latents(self, generator: str, method: str, budget: str) -> str:
+        """Path of the latents that a generator is trained on."""
+        resolution = self.study.generators[generator].resolution
+        return f"results/latents/{self.space(generator)}/{resolution}/{method}/{budget}.h5"
+
+    def runs(self, budget: str, pattern: str) -> list[str]:
+        """Paths of a per-run artefact for every row and seed of a comparison."""
+        return [
+            pattern.format(method=method, generator=generator, budget=own, seed=seed)
+            for method, generator, own in self.study.rows(budget)
+            for seed in self.study.seeds
+        ]
+
+    def shown(self) -> list[str]:
+        """Every table and figure of the study."""
+        pictures = "results/figures/samples/{generator}/{method}/{budget}/seed{seed}.png"
+        per_budget = [
+            f"results/{name}"
+            for b in self.study.comparisons
+            for name in (f"fid_{b}.csv", f"figures/losses_{b}.png")
+        ]
+        return per_budget + self.compared(pictures)
+
+    def compared(self, pattern: str) -> list[str]:
+        """Paths of a per-run artefact for every comparison of the study, each once."""
+        return [
+            *dict.fromkeys(path for budget in self.study.comparisons for path in self.runs(budget, pattern))
+        ]

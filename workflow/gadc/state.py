@@ -1,0 +1,59 @@
+"""State of a training that can be taken up again: whole files, newest first, never of another run."""
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from gadc.errors import InputError
+from gadc.progress import say
+from gadc.storage import replacing
+
+KEPT = 2  # newest states that stay on disk, so that a damaged one has a predecessor
+
+
+def save(folder: Path, step: int, tensors: dict[str, Tensor], identity: dict[str, str]) -> Path:
+    """Write the state of `step` whole, then drop all but the newest `KEPT` states."""
+    path = folder / f"step_{step:09d}.safetensors"
+    try:
+        with replacing(path) as beside:
+            save_file(
+                tensors,
+                beside,
+                metadata={"step": str(step), "identity": json.dumps(identity, sort_keys=True)},
+            )
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{path} could not be written ({error}); the state before it is intact: free space and run again."
+        ) from None
+    for old in saved(folder)[KEPT:]:
+        old.unlink()
+    return path
+
+
+def saved(folder: Path) -> list[Path]:
+    """Paths of the states in a folder, newest first."""
+    return sorted(folder.glob("step_*.safetensors"), reverse=True)
+
+
+def newest(folder: Path, identity: dict[str, str]) -> tuple[int, dict[str, Tensor]] | None:
+    """(step, tensors) of the newest readable state, None where there is none.
+
+    A damaged file is said and passed over. A state of another run raises InputError that names what differs.
+    """
+    for path in saved(folder):
+        try:
+            with safe_open(path, "pt") as file:
+                about = file.metadata()
+                theirs = json.loads(about["identity"])
+                differing = sorted(key for key in identity | theirs if identity.get(key) != theirs.get(key))
+                if differing:
+                    raise InputError(
+                        f"{path} is the state of another run (other {', '.join(differing)}); move it away."
+                    )
+                return int(about["step"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            say(f"{path} is damaged ({error}); taking the state before it.")
+    return None

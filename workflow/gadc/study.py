@@ -1,0 +1,143 @@
+"""The study: one typed, closed model of `config.yaml`, checked before any job starts."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from gadc.errors import InputError
+from gadc.settings import Autoencoder, Encoder, Images, Method, Network, Sampling, Training
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")]  # names are parts of paths
+BUDGETLESS = {"full": "all", "none": "none"}  # selectors whose subset does not depend on a budget
+
+
+class Closed(BaseModel):
+    """Refuses keys that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Generator(Closed):
+    """One image generator: objective, resolution, network, training and sampling."""
+
+    objective: Literal["adm", "flow"] = Field(
+        description="ADM diffusion (DiT) or linear flow matching (SiT)."
+    )
+    resolution: int = Field(gt=0, description="Side of the images, in pixels.")
+    autoencoder: Name | None = Field(None, description="Name of the autoencoder; pixels when none.")
+    network: Network
+    training: Training = Training()
+    sampling: Sampling = Sampling()
+
+    @model_validator(mode="after")
+    def sampler_fits_objective(self) -> "Generator":
+        """An ODE solver draws from a flow, a diffusion chain from a diffusion model."""
+        fitting = {"flow": ("euler", "heun", "euler-maruyama"), "adm": ("ddpm", "ddim", "dpm-solver")}[
+            self.objective
+        ]
+        if self.sampling.sampler not in fitting:
+            choices = ", ".join(fitting)
+            raise ValueError(
+                f"{self.sampling.sampler} does not fit objective {self.objective}; use one of {choices}"
+            )
+        return self
+
+
+class Comparison(Closed):
+    """Rows of `results/fid_{budget}.csv`."""
+
+    methods: list[Name] = Field(description="Methods, in the order of the rows.")
+    generators: list[Name] = Field(description="Generators; each method is trained with each of them.")
+
+
+class Study(Closed):
+    """Everything a study's results depend on; the machine belongs in a profile."""
+
+    title: str = Field("", description="Heading of the report.")
+    images: Images
+    shards: int = Field(
+        16, gt=0, description="Number of pieces the classes are dealt into; of no effect on the numbers."
+    )
+    sample_shards: int = Field(
+        8, gt=0, description="Number of pieces a run's images are generated in; of no effect on the numbers."
+    )
+    budgets: dict[Name, Annotated[int, Field(gt=0)]] = Field(description="Images per class, by name.")
+    encoders: dict[Name, Encoder] = Field({}, description="Networks whose features are compared.")
+    autoencoders: dict[Name, Autoencoder] = Field({}, description="Image autoencoders.")
+    methods: dict[Name, Annotated[Method, Field(discriminator="select")]] = Field(
+        description="Ways to choose a subset."
+    )
+    generators: dict[Name, Generator] = Field(description="Generators trained on the subsets.")
+    detector: Name = Field(description="Encoder in whose features samples are scored.")
+    references: dict[int, str] = Field(
+        {}, description="ADM reference batch (npz) by resolution; the study's own images where none is given."
+    )
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="Seeds of the trainings.")
+    published: bool = Field(
+        False, description="Print the paper's numbers beside measured ones, where names agree."
+    )
+    comparisons: dict[Name, Comparison] = Field(
+        description="By budget: what `results/fid_{budget}.csv` compares."
+    )
+
+    @model_validator(mode="after")
+    def names_exist(self) -> "Study":
+        """Every name that is used is defined."""
+        for where, name, defined in self._mentions():
+            if name not in defined:
+                known = ", ".join(defined) or "none"
+                raise ValueError(f"{where} names '{name}', which is not defined (defined: {known})")
+        return self
+
+    def _mentions(self) -> Iterator[tuple[str, str, Any]]:
+        """Each use of a name: the key that uses it, the name, and the names that are defined."""
+        yield "detector", self.detector, self.encoders
+        for name, method in self.methods.items():
+            if hasattr(method, "encoder"):
+                yield f"methods.{name}.encoder", method.encoder, self.encoders
+        for name, generator in self.generators.items():
+            if generator.autoencoder:
+                yield f"generators.{name}.autoencoder", generator.autoencoder, self.autoencoders
+        for budget, comparison in self.comparisons.items():
+            yield "comparisons", budget, self.budgets
+            for method in comparison.methods:
+                yield f"comparisons.{budget}.methods", method, self.methods
+            for generator in comparison.generators:
+                yield f"comparisons.{budget}.generators", generator, self.generators
+
+    def budget_of(self, method: str, budget: str) -> str:
+        """Name of the budget in a method's paths: the study's, or `all` or `none` where none applies."""
+        return BUDGETLESS.get(self.methods[method].select, budget)
+
+    def rows(self, budget: str) -> list[tuple[str, str, str]]:
+        """(method, generator, budget in paths) of each row of `results/fid_{budget}.csv`, in order."""
+        comparison = self.comparisons[budget]
+        return [
+            (method, generator, self.budget_of(method, budget))
+            for generator in comparison.generators
+            for method in comparison.methods
+        ]
+
+
+def load(config: dict[str, Any]) -> Study:
+    """Validate a parsed config; the first fault becomes one sentence that names the key."""
+    try:
+        return TypeAdapter(Study).validate_python(config)
+    except ValidationError as error:
+        raise InputError(_sentence(error)) from None
+
+
+def _sentence(error: ValidationError) -> str:
+    """One readable sentence for the first fault of a config."""
+    fault = error.errors()[0]
+    where = [str(part) for part in fault["loc"]]
+    if where[:1] == ["methods"]:
+        del where[2:3]  # the selector, which pydantic adds to the key
+    key = ".".join(where) or "the study"
+    if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"config.yaml: {key} is not a known key; correct its spelling or remove it."
+    if fault["type"] in ("missing", "missing_argument"):
+        return f"config.yaml: {key} is missing; add it."
+    what = fault["msg"].removeprefix("Value error, ")
+    return f"config.yaml: {key}: {what} (given: {str(fault['input'])[:80]})."

@@ -1,0 +1,37 @@
+# Inputs: embeddings. Outputs: results/heads/{encoder}.safetensors, results/probabilities/{encoder}/{shard}.h5.
+# Steps: fit a linear head where the encoder has none for the study's classes; apply the head to cached features.
+
+
+rule head:
+    """Fit a linear classifier on an encoder's features of all classes."""
+    input:
+        gather.classes("results/embeddings/{{encoder}}/{scatteritem}.h5"),
+    output:
+        "results/heads/{encoder}.safetensors",
+    params:
+        code=code("classify"),
+    log:
+        "logs/head/{encoder}.log",
+    conda:
+        "../../envs/embed.yaml"
+    threads: 1
+    shell:
+        "exec python -m gadc --threads 1 head {input} --output {output} > {log} 2>&1"
+
+
+rule classify:
+    """Compute log-probabilities of a shard's images from their cached features."""
+    input:
+        unpack(lambda wildcards: PLAN.classification_inputs(**wildcards)),
+    output:
+        "results/probabilities/{encoder}/{scatteritem}.h5",
+    params:
+        inputs=lambda wildcards, input: PLAN.flags(input),
+        code=code("classify"),
+    log:
+        "logs/classify/{encoder}/{scatteritem}.log",
+    conda:
+        "../../envs/embed.yaml"
+    threads: 1
+    shell:
+        "exec python -m gadc --threads 1 classify {params.inputs} --output {output} > {log} 2>&1"

@@ -1,0 +1,44 @@
+# Inputs: the index and the images. Outputs: results/encoders/{encoder}.safetensors,
+# results/embeddings/{encoder}/{shard}.h5. Steps: fit or fetch each network; compute its features once.
+
+
+rule encoder:
+    """Fit an encoder on the study's images, or fetch its weights, so that later jobs need no network."""
+    input:
+        lambda wildcards: PLAN.encoding_inputs(wildcards.encoder, gather.classes),
+    output:
+        "results/encoders/{encoder}.safetensors",
+    params:
+        options=lambda wildcards: PLAN.encoding(wildcards.encoder),
+        code=code("encoders"),
+    log:
+        "logs/encoder/{encoder}.log",
+    conda:
+        "../../envs/embed.yaml"
+    threads: 1
+    shell:
+        "exec python -m gadc --threads 1 encoder {params.options} {input}"
+        " --output {output} > {log} 2>&1"
+
+
+rule embed:
+    """Compute the features of a shard's images."""
+    input:
+        index="results/index/{scatteritem}.csv",
+        encoder="results/encoders/{encoder}.safetensors",
+    output:
+        "results/embeddings/{encoder}/{scatteritem}.h5",
+    params:
+        images=PLAN.options(PLAN.study.images),
+        code=code("embed"),
+    log:
+        "logs/embed/{encoder}/{scatteritem}.log",
+    benchmark:
+        "results/benchmarks/embed/{encoder}/{scatteritem}.tsv"
+    conda:
+        "../../envs/embed.yaml"
+    threads: 1
+    shell:
+        "exec python -m gadc --threads 1 embed {params.images} --index {input.index} --encoder {input.encoder}"
+        " --output {output} --state results/state/embed/{wildcards.encoder}/{wildcards.scatteritem}"
+        " > {log} 2>&1"

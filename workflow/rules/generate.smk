@@ -1,0 +1,23 @@
+# Inputs: a trained generator. Outputs: results/samples/{generator}/{method}/{budget}/seed{seed}/{part}.npz.
+# Steps: draw each image from its own random stream; decode; write uint8.
+
+
+rule generate:
+    """Draw one part of a run's images."""
+    input:
+        "results/generators/{generator}/{method}/{budget}/seed{seed}.safetensors",
+    output:
+        "results/samples/{generator}/{method}/{budget}/seed{seed}/{scatteritem}.npz",
+    params:
+        options=lambda wildcards: PLAN.sampling(wildcards.generator),
+        code=code("generate"),
+    log:
+        "logs/generate/{generator}/{method}/{budget}/seed{seed}/{scatteritem}.log",
+    benchmark:
+        "results/benchmarks/generate/{generator}/{method}/{budget}/seed{seed}/{scatteritem}.tsv"
+    conda:
+        "../../envs/generate.yaml"
+    threads: 1
+    shell:
+        "exec python -m gadc --threads 1 generate {params.options} --weights {input}"
+        " --shard {wildcards.scatteritem} --output {output} > {log} 2>&1"

@@ -1,0 +1,37 @@
+# Inputs: the folder of images that the config names. Outputs: results/index/{shard}.csv, results/index.csv.
+# Steps: list the images of each shard's classes; put the lists together.
+
+
+rule index:
+    """List the images of a shard's classes."""
+    output:
+        "results/index/{scatteritem}.csv",
+    params:
+        options=PLAN.options(PLAN.study.images),
+        listing=lambda wildcards: PLAN.listing(wildcards.scatteritem),
+        code=code("index"),
+    log:
+        "logs/index/{scatteritem}.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    shell:
+        "exec python -m gadc index {params.options} --shard {wildcards.scatteritem}"
+        " --output {output} > {log} 2>&1"
+
+
+rule merge_index:
+    """Put the lists of all classes together."""
+    input:
+        gather.classes("results/index/{scatteritem}.csv"),
+    output:
+        "results/index.csv",
+    params:
+        code=code("merge"),
+    log:
+        "logs/merge_index.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    shell:
+        "exec python -m gadc merge-index {input} --output {output} > {log} 2>&1"

@@ -1,0 +1,20 @@
+# Inputs: every table and figure. Output: results/report.zip. Steps: let Snakemake build its report from the
+# records of the finished jobs, from inside the running workflow.
+
+
+rule report:
+    """Build the browsable report."""
+    input:
+        PLAN.shown(),
+    output:
+        "results/report.zip",
+    params:
+        config=json.dumps(config, sort_keys=True),
+        code=code("report"),
+    log:
+        "logs/report.log",
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    shell:
+        "exec python -m gadc report --config {params.config:q} --output {output} > {log} 2>&1"

@@ -1,0 +1,70 @@
+# Inputs: the study's images and the samples of a run. Outputs: results/references/{resolution}/{shard}.h5,
+# results/features/{generator}/{method}/{budget}/seed{seed}.h5, results/scores/.../seed{seed}.csv.
+# Steps: features by one detector, once per set of images; every metric from cached features.
+
+
+rule reference:
+    """Compute the detector's features of a shard's images, cropped as a generator saw them."""
+    input:
+        index="results/index/{scatteritem}.csv",
+        encoder=f"results/encoders/{PLAN.study.detector}.safetensors",
+    output:
+        "results/references/{resolution}/{scatteritem}.h5",
+    params:
+        images=PLAN.options(PLAN.study.images),
+        code=code("detect"),
+    log:
+        "logs/reference/{resolution}/{scatteritem}.log",
+    conda:
+        "../../envs/embed.yaml"
+    threads: 1
+    shell:
+        "exec python -m gadc --threads 1 reference {params.images} --index {input.index}"
+        " --encoder {input.encoder} --resolution {wildcards.resolution} --output {output}"
+        " --state results/state/reference/{wildcards.resolution}/{wildcards.scatteritem}"
+        " > {log} 2>&1"
+
+
+rule detect:
+    """Compute the detector's features and logits of a run's samples."""
+    input:
+        samples=gather.images(
+            "results/samples/{{generator}}/{{method}}/{{budget}}/seed{{seed}}/{scatteritem}.npz"
+        ),
+        encoder=f"results/encoders/{PLAN.study.detector}.safetensors",
+        head=PLAN.head(PLAN.study.detector),
+        index="results/index.csv",
+    output:
+        "results/features/{generator}/{method}/{budget}/seed{seed}.h5",
+    params:
+        code=code("detect"),
+    log:
+        "logs/detect/{generator}/{method}/{budget}/seed{seed}.log",
+    conda:
+        "../../envs/embed.yaml"
+    threads: 1
+    shell:
+        "exec python -m gadc --threads 1 detect {input.samples} --encoder {input.encoder}"
+        " --head {input.head} --index {input.index} --output {output} > {log} 2>&1"
+
+
+rule score:
+    """Compute every metric of a run from cached features."""
+    input:
+        features="results/features/{generator}/{method}/{budget}/seed{seed}.h5",
+        weights="results/generators/{generator}/{method}/{budget}/seed{seed}.safetensors",
+        subset="results/subsets/{method}/{budget}.csv",
+        references=lambda wildcards: PLAN.references(wildcards.generator, gather.classes),
+    output:
+        "results/scores/{generator}/{method}/{budget}/seed{seed}.csv",
+    params:
+        context=lambda wildcards: PLAN.context(**wildcards),
+        code=code("score"),
+    log:
+        "logs/score/{generator}/{method}/{budget}/seed{seed}.log",
+    conda:
+        "../../envs/score.yaml"
+    threads: 1
+    shell:
+        "exec python -m gadc --threads 1 score {input.references} --features {input.features}"
+        " --weights {input.weights} --subset {input.subset} {params.context} --output {output} > {log} 2>&1"

@@ -1,0 +1,84 @@
+# Inputs: scores, samples and histories of runs. Outputs: results/fid_{budget}.csv, results/scores_{budget}.csv,
+# results/figures/. Steps: gather the rows of each comparison; draw what people look at first.
+
+
+rule table:
+    """Gather the scores of a comparison, measured beside published."""
+    input:
+        lambda wildcards: PLAN.runs(
+            wildcards.budget, "results/scores/{generator}/{method}/{budget}/seed{seed}.csv"
+        ),
+    output:
+        table=report(
+            "results/fid_{budget}.csv",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "FID", "budget": "{budget}"},
+        ),
+        every=report(
+            "results/scores_{budget}.csv",
+            caption="../report/scores.rst",
+            category="Tables",
+            labels={"table": "every run", "budget": "{budget}"},
+        ),
+    params:
+        published="--published" if PLAN.study.published else "",
+        code=code("tables"),
+    log:
+        "logs/table/{budget}.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    shell:
+        "exec python -m gadc table {input} --budget {wildcards.budget} {params.published}"
+        " --output {output.table} --every {output.every} > {log} 2>&1"
+
+
+rule plot_samples:
+    """Draw a grid of a run's images, a row per class."""
+    input:
+        gather.images(
+            "results/samples/{{generator}}/{{method}}/{{budget}}/seed{{seed}}/{scatteritem}.npz"
+        ),
+    output:
+        report(
+            "results/figures/samples/{generator}/{method}/{budget}/seed{seed}.png",
+            caption="../report/samples.rst",
+            category="Samples",
+            subcategory="{generator}",
+            labels={"method": "{method}", "budget": "{budget}", "seed": "{seed}"},
+        ),
+    params:
+        code=code("figures"),
+    log:
+        "logs/plot_samples/{generator}/{method}/{budget}/seed{seed}.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    shell:
+        "exec python -m gadc plot-samples {input} --output {output} > {log} 2>&1"
+
+
+rule plot_losses:
+    """Draw the loss curves of a comparison's trainings."""
+    input:
+        lambda wildcards: PLAN.runs(
+            wildcards.budget,
+            "results/generators/{generator}/{method}/{budget}/seed{seed}.history.jsonl",
+        ),
+    output:
+        report(
+            "results/figures/losses_{budget}.png",
+            caption="../report/losses.rst",
+            category="Training",
+            labels={"figure": "loss", "budget": "{budget}"},
+        ),
+    params:
+        code=code("figures"),
+    log:
+        "logs/plot_losses/{budget}.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    shell:
+        "exec python -m gadc plot-losses {input} --output {output} > {log} 2>&1"
