@@ -1,7 +1,7 @@
 """One list of settings: a frozen dataclass is the config's section, the command's options and the document.
 
-Field metadata is pydantic's (`description`, `gt`, `ge`, `le`, ...), so that the study model validates the same
-bounds in the config that `take` validates on the command line.
+Field metadata is pydantic's (`description`, `gt`, `ge`, `le`, ...), so that one bound holds both the config
+and the command line.
 """
 
 import dataclasses
@@ -41,41 +41,61 @@ def arguments(chosen: Any) -> list[str]:
             elif value is None:
                 words += [f"--{name}", "none"]
             else:
-                words += [f"--{name}", json.dumps(value) if isinstance(value, dict | list | tuple) else str(value)]
+                words += [
+                    f"--{name}",
+                    json.dumps(value) if isinstance(value, dict | list | tuple) else str(value),
+                ]
     return words
 
 
-def build(cls: type, values: dict[str, Any]) -> Any:
-    """Validate `values` as settings of `cls`; the first fault becomes one sentence that names the option."""
-    from pydantic import TypeAdapter, ValidationError
+def build(cls: Any, values: dict[str, Any]) -> Any:
+    """Validate `values` as settings of `cls`; the first fault becomes one sentence that names the option.
 
+    The tag that chooses a member of a union of settings classes is their first field.
+    """
+    from pydantic import Field, TypeAdapter, ValidationError
+
+    members = _members(cls)
+    if len(members) > 1:
+        tags = [dataclasses.fields(member)[0] for member in members]
+        values = {tag.name: tag.default for tag in tags if tag.default is not MISSING} | values
+        cls = Annotated[cls, Field(discriminator=tags[0].name)]
     try:
         return TypeAdapter(cls).validate_python(values)
     except ValidationError as error:
         fault = error.errors()[0]
-        where = "--" + "-".join(str(part) for part in fault["loc"]).replace("_", "-")
+        places = fault["loc"][1:] if len(members) > 1 else fault["loc"]
+        where = "--" + "-".join(str(place) for place in places).replace("_", "-")
+        if fault["type"] == "unexpected_keyword_argument":
+            raise InputError(f"{where} is no option of {fault['loc'][0]}; leave it out.") from None
         raise InputError(f"{where} {fault.get('input')!r}: {fault['msg']}.") from None
 
 
-def take(**classes: type) -> Callable[[Callable], Callable]:
+def take(**classes: Any) -> Callable[[Callable], Callable]:
     """Replace each named parameter, a settings dataclass, by one command-line option per field.
 
     `@take(settings=Gadc) def select(features: Path, settings: Gadc)` becomes a command with the options of
-    `select` and of `Gadc`. Two classes may share a field name: both receive the value.
+    `select` and of `Gadc`. Two classes may share a field name: both receive the value. A union of classes
+    takes the options of all its members; those of a member that was not chosen are refused.
     """
+    fields = {name: _fields(cls) for name, cls in classes.items()}
 
     def decorate(function: Callable) -> Callable:
         own = inspect.signature(function, eval_str=True).parameters
-        options = {item: _option(cls, item) for cls in classes.values() for item in dataclasses.fields(cls)}
         signature = {name: parameter for name, parameter in own.items() if name not in classes}
-        signature |= {item.name: parameter for item, parameter in options.items()}
+        for taken in fields.values():
+            signature |= {name: _option(name, *field) for name, field in taken.items()}
 
         @wraps(function)
         def command(**given: Any) -> Any:
             built = {}
-            for name, cls in classes.items():
-                values = {f.name: given[f.name] for f in dataclasses.fields(cls) if given[f.name] is not None}
-                built[name] = build(cls, {key: _parse(value) for key, value in values.items()})
+            for name, taken in fields.items():
+                values = {
+                    key: _parse(given[key], hint)
+                    for key, (hint, _) in taken.items()
+                    if given[key] is not None
+                }
+                built[name] = build(classes[name], values)
             return function(**{key: value for key, value in given.items() if key in own}, **built)
 
         command.__signature__ = inspect.Signature(
@@ -87,29 +107,39 @@ def take(**classes: type) -> Callable[[Callable], Callable]:
     return decorate
 
 
-def _parse(value: Any) -> Any:
+def _fields(cls: Any) -> dict[str, tuple[Any, dataclasses.Field]]:
+    """Type and declaration of each field of a settings class; of a union the types of one name are joined."""
+    found: dict[str, tuple[Any, dataclasses.Field]] = {}
+    for member in _members(cls):
+        hints = get_type_hints(member)
+        for item in dataclasses.fields(member):
+            hint, first = found.get(item.name, (hints[item.name], item))
+            found[item.name] = Union[hint, hints[item.name]], item if first.default is MISSING else first  # noqa: UP007
+    return found
+
+
+def _parse(value: Any, hint: Any) -> Any:
     """Undo what a command line does to None, lists and mappings."""
     if isinstance(value, str):
-        if value == "none":
+        if value == "none" and type(None) in _members(hint):
             return None
         if value[:1] in "[{":
             return json.loads(value)
     return value
 
 
-def _option(cls: type, item: dataclasses.Field) -> inspect.Parameter:
+def _option(name: str, hint: Any, item: dataclasses.Field) -> inspect.Parameter:
     """Describe one settings field as an optional command-line option whose help shows the default."""
     import typer
 
-    hint = get_type_hints(cls)[item.name]
-    choices = [get_args(part) for part in _members(hint) if get_origin(part) is Literal]
+    choices = [choice for part in _members(hint) if get_origin(part) is Literal for choice in get_args(part)]
     text = item.metadata.get("description", "")
     if choices:
-        text += " One of: " + ", ".join(str(choice) for choice in choices[0]) + "."
+        text += " One of: " + ", ".join(str(choice) for choice in choices) + "."
     text += " Required." if item.default is MISSING else f" Default: {item.default}."
     plain = bool if bool in _members(hint) else str
     return inspect.Parameter(
-        item.name,
+        name,
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
         annotation=Annotated[plain | None, typer.Option(help=text, show_default=False)],

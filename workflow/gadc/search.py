@@ -1,11 +1,14 @@
 """Greedy construction and exchange (GADC sec. 3.4) for a batch of classes of equal size."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gadc.objective import TIE, Objective, lowest
+from gadc.errors import InputError
+from gadc.objective import TIE, Objective, Terms, lowest
+from gadc.settings import Gadc
 
 RELEASED_MARGIN = 1e-8  # RELEASE: a swap is accepted when it lowers the objective by more than this
 
@@ -20,6 +23,46 @@ class Exchange:
     passes: Tensor  # [classes], over all positions
     optimal: Tensor  # [classes], whether no single swap lowers the objective
     history: list[Tensor]  # objective [classes] before the first swap and after each round
+
+
+@dataclass
+class Selection:
+    """Subsets of one budget for a batch of classes, ranked, and how they came about."""
+
+    end: Exchange
+    terms: Terms  # each [classes]
+    greedy: Tensor  # [classes], objective before the exchange
+    scale: Tensor  # [classes], median cost over epsilon
+
+
+def condense(
+    features: Tensor, surprise: Tensor | None, budgets: Sequence[int], settings: Gadc
+) -> dict[int, Selection]:
+    """Choose subsets of each budget from each class of [classes, n, d] features.
+
+    `surprise` is -log p(own class | image) [classes, n], needed where beta > 0. The greedy path is computed
+    once for all budgets. Raises InputError for a budget that is not in 1..n, and for features or settings
+    without an objective.
+    """
+    for budget in budgets:
+        if not 1 <= budget <= features.shape[1]:
+            raise InputError(
+                f"budget {budget} is not between 1 and the {features.shape[1]} images of a class."
+            )
+    objective = Objective(features, surprise, settings)
+    path, chosen = greedy(objective, max(budgets)), {}
+    every = torch.arange(len(path), device=path.device)
+    for budget in budgets:
+        start = path[:, :budget]
+        if settings.exchange == "optimal":
+            end = exchange(objective, start)
+        else:
+            end = exchange_as_released(
+                objective, start, settings.swaps if settings.exchange == "released" else 0
+            )
+        terms = objective.terms(every, end.subsets)
+        chosen[budget] = Selection(end, terms, end.history[0], objective.scale)
+    return chosen
 
 
 def greedy(objective: Objective, budget: int) -> Tensor:
