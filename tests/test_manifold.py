@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gadc import manifold
+from gadc import neighbours
 from gadc.errors import InputError
-from gadc.manifold import compare, squared_neighbour_distances
+from gadc.manifold import Manifold, compare
+from gadc.neighbours import Points, nearest, squared_neighbour_distances, tiles
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "metrics.json").read_text())
 
@@ -48,7 +49,7 @@ def brute_force(samples: torch.Tensor, reference: torch.Tensor, k: int = 3, wide
     )
 
 
-def values(result: manifold.Manifold) -> tuple:
+def values(result: Manifold) -> tuple:
     return result.precision, result.recall, result.density, result.coverage
 
 
@@ -95,8 +96,8 @@ def test_equals_the_definition(name) -> None:
 @pytest.mark.parametrize("tile", [16, 100, 2048])
 def test_tiles_change_nothing(tile, monkeypatch) -> None:
     expected = {name: values(compare(*sets)) for name, sets in SETS.items()}
-    monkeypatch.setattr(manifold, "TILE", tile)
-    monkeypatch.setattr(manifold, "PAIRS", 1000)
+    monkeypatch.setattr(neighbours, "TILE", tile)
+    monkeypatch.setattr(neighbours, "NUMBERS", 1000)
     for name in ("digits", "fewer images than dimensions"):
         assert values(compare(*SETS[name])) == expected[name]
 
@@ -115,20 +116,31 @@ def test_near_duplicates_are_told_apart_where_float32_products_cannot() -> None:
     samples = centres + normal(320, 12, 8, scale=1e-3).double()
     reference = centres + normal(320, 12, 9, scale=1e-3).double()
     assert values(compare(samples, reference)) == brute_force(samples, reference)
-    distances = squared_neighbour_distances(samples, 4)
+    distances = squared_neighbour_distances(Points.of(samples), 4)
     exact = torch.stack([(row - samples).square().sum(1) for row in samples]).sort(1).values[:, 1:5]
     assert torch.allclose(distances, exact, rtol=1e-12)
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e-6])
+def test_nearest_names_the_nearest(spread) -> None:
+    first, second = (normal(n, 20, n).double() * spread + 5 for n in (90, 150))
+    squared = torch.stack([(row - second).square().sum(1) for row in first])
+    centre = first.mean(0)
+    distances, indices = nearest(Points.of(first, centre), Points.of(second, centre), 2)
+    expected = squared.sort(1)
+    assert torch.equal(indices, expected.indices[:, :2])
+    assert torch.allclose(distances, expected.values[:, :2], rtol=1e-12)
 
 
 def test_float32_error_bound_holds() -> None:
     for dimensions, scale in ((3, 1.0), (64, 1e3), (2000, 1e-3)):
         features = normal(60, dimensions, 10, scale).abs() ** 3
-        points = manifold._points(features, features.mean(0))
+        points = Points.of(features)
         exact = torch.stack([(row.double() - features.double()).square().sum(1) for row in features])
-        for _, _, low in manifold._tiles(points, points):
+        for tile in tiles(points, points):
             error = points.slack * (points.squares[:, None] + points.squares)
-            assert (low <= exact).all()
-            assert (low + 2 * error >= exact).all()
+            assert (tile.low <= exact).all()
+            assert (tile.low + 2 * error >= exact).all()
 
 
 def test_a_collapsed_generator_has_high_precision_and_low_recall() -> None:
