@@ -55,7 +55,7 @@ def open_features(features: Path, probabilities: Path | None = None) -> Iterator
     """Classes of an embeddings shard, or of a flat HDF5 or npz file, in the order of their index.
 
     A flat file holds `features` [N, d], `labels` [N] and optionally `paths` [N] (else images are named by
-    their row) and `probabilities`, [N] of the own class or [N, K] with one column per label in ascending order.
+    their row) and `probabilities`: [N] of the own class, or [N, K] with a column per label, labels ascending.
     """
     with ExitStack() as stack:
         if Path(features).suffix == ".npz":
