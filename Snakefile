@@ -28,6 +28,7 @@ from gadc.digest import code
 from gadc.errors import InputError
 from gadc.plan import Plan, environment
 
+
 configfile: "config.yaml"
 
 

@@ -8,13 +8,13 @@ rule head:
         gather.classes("results/embeddings/{{encoder}}/{scatteritem}.h5"),
     output:
         "results/heads/{encoder}.safetensors",
-    params:
-        code=code("classify"),
     log:
         "logs/head/{encoder}.log",
     conda:
         "../../envs/embed.yaml"
     threads: 1
+    params:
+        code=code("classify"),
     shell:
         "exec python -m gadc --threads 1 head {input} --output {output} > {log} 2>&1"
 
@@ -25,13 +25,13 @@ rule classify:
         unpack(lambda wildcards: PLAN.classification_inputs(**wildcards)),
     output:
         "results/probabilities/{encoder}/{scatteritem}.h5",
-    params:
-        inputs=lambda wildcards, input: PLAN.flags(input),
-        code=code("classify"),
     log:
         "logs/classify/{encoder}/{scatteritem}.log",
     conda:
         "../../envs/embed.yaml"
     threads: 1
+    params:
+        inputs=lambda wildcards, input: PLAN.flags(input),
+        code=code("classify"),
     shell:
         "exec python -m gadc --threads 1 classify {params.inputs} --output {output} > {log} 2>&1"

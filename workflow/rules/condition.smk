@@ -9,10 +9,6 @@ rule condition:
         index="results/index.csv",
     output:
         "results/latents/{space}/{resolution}/{method}/{budget}.h5",
-    params:
-        images=PLAN.options(PLAN.study.images),
-        autoencoder=lambda wildcards: PLAN.latents(wildcards.space),
-        code=code("condition"),
     log:
         "logs/condition/{space}/{resolution}/{method}/{budget}.log",
     benchmark:
@@ -20,6 +16,10 @@ rule condition:
     conda:
         "../../envs/generate.yaml"
     threads: 1
+    params:
+        images=PLAN.options(PLAN.study.images),
+        autoencoder=lambda wildcards: PLAN.latents(wildcards.space),
+        code=code("condition"),
     shell:
         "exec python -m gadc --threads 1 condition {params.images} {params.autoencoder}"
         " --subset {input.subset} --index {input.index} --resolution {wildcards.resolution}"

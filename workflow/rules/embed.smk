@@ -8,14 +8,14 @@ rule encoder:
         lambda wildcards: PLAN.encoding_inputs(wildcards.encoder, gather.classes),
     output:
         "results/encoders/{encoder}.safetensors",
-    params:
-        options=lambda wildcards: PLAN.encoding(wildcards.encoder),
-        code=code("encoders"),
     log:
         "logs/encoder/{encoder}.log",
     conda:
         "../../envs/embed.yaml"
     threads: 1
+    params:
+        options=lambda wildcards: PLAN.encoding(wildcards.encoder),
+        code=code("encoders"),
     shell:
         "exec python -m gadc --threads 1 encoder {params.options} {input}"
         " --output {output} > {log} 2>&1"
@@ -28,9 +28,6 @@ rule embed:
         encoder="results/encoders/{encoder}.safetensors",
     output:
         "results/embeddings/{encoder}/{scatteritem}.h5",
-    params:
-        images=PLAN.options(PLAN.study.images),
-        code=code("embed"),
     log:
         "logs/embed/{encoder}/{scatteritem}.log",
     benchmark:
@@ -38,6 +35,9 @@ rule embed:
     conda:
         "../../envs/embed.yaml"
     threads: 1
+    params:
+        images=PLAN.options(PLAN.study.images),
+        code=code("embed"),
     shell:
         "exec python -m gadc --threads 1 embed {params.images} --index {input.index} --encoder {input.encoder}"
         " --output {output} --state results/state/embed/{wildcards.encoder}/{wildcards.scatteritem}"

@@ -8,9 +8,6 @@ rule generate:
         "results/generators/{generator}/{method}/{budget}/seed{seed}.safetensors",
     output:
         "results/samples/{generator}/{method}/{budget}/seed{seed}/{scatteritem}.npz",
-    params:
-        options=lambda wildcards: PLAN.sampling(wildcards.generator),
-        code=code("generate"),
     log:
         "logs/generate/{generator}/{method}/{budget}/seed{seed}/{scatteritem}.log",
     benchmark:
@@ -18,6 +15,9 @@ rule generate:
     conda:
         "../../envs/generate.yaml"
     threads: 1
+    params:
+        options=lambda wildcards: PLAN.sampling(wildcards.generator),
+        code=code("generate"),
     shell:
         "exec python -m gadc --threads 1 generate {params.options} --weights {input}"
         " --shard {wildcards.scatteritem} --output {output} > {log} 2>&1"

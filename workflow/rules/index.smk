@@ -6,15 +6,15 @@ rule index:
     """List the images of a shard's classes."""
     output:
         "results/index/{scatteritem}.csv",
-    params:
-        options=PLAN.options(PLAN.study.images),
-        listing=lambda wildcards: PLAN.listing(wildcards.scatteritem),
-        code=code("index"),
     log:
         "logs/index/{scatteritem}.log",
     conda:
         "../../envs/base.yaml"
     threads: 1
+    params:
+        options=PLAN.options(PLAN.study.images),
+        listing=lambda wildcards: PLAN.listing(wildcards.scatteritem),
+        code=code("index"),
     shell:
         "exec python -m gadc index {params.options} --shard {wildcards.scatteritem}"
         " --output {output} > {log} 2>&1"
@@ -26,12 +26,12 @@ rule merge_index:
         gather.classes("results/index/{scatteritem}.csv"),
     output:
         "results/index.csv",
-    params:
-        code=code("merge"),
     log:
         "logs/merge_index.log",
     conda:
         "../../envs/base.yaml"
     threads: 1
+    params:
+        code=code("merge"),
     shell:
         "exec python -m gadc merge-index {input} --output {output} > {log} 2>&1"

@@ -8,13 +8,13 @@ rule report:
         PLAN.shown(),
     output:
         "results/report.zip",
-    params:
-        config=json.dumps(config, sort_keys=True),
-        code=code("report"),
     log:
         "logs/report.log",
     conda:
         "../../envs/report.yaml"
     threads: 1
+    params:
+        config=json.dumps(config, sort_keys=True),
+        code=code("report"),
     shell:
         "exec python -m gadc report --config {params.config:q} --output {output} > {log} 2>&1"

@@ -10,14 +10,14 @@ rule reference:
         encoder=f"results/encoders/{PLAN.study.detector}.safetensors",
     output:
         "results/references/{resolution}/{scatteritem}.h5",
-    params:
-        images=PLAN.options(PLAN.study.images),
-        code=code("detect"),
     log:
         "logs/reference/{resolution}/{scatteritem}.log",
     conda:
         "../../envs/embed.yaml"
     threads: 1
+    params:
+        images=PLAN.options(PLAN.study.images),
+        code=code("detect"),
     shell:
         "exec python -m gadc --threads 1 reference {params.images} --index {input.index}"
         " --encoder {input.encoder} --resolution {wildcards.resolution} --output {output}"
@@ -36,13 +36,13 @@ rule detect:
         index="results/index.csv",
     output:
         "results/features/{generator}/{method}/{budget}/seed{seed}.h5",
-    params:
-        code=code("detect"),
     log:
         "logs/detect/{generator}/{method}/{budget}/seed{seed}.log",
     conda:
         "../../envs/embed.yaml"
     threads: 1
+    params:
+        code=code("detect"),
     shell:
         "exec python -m gadc --threads 1 detect {input.samples} --encoder {input.encoder}"
         " --head {input.head} --index {input.index} --output {output} > {log} 2>&1"
@@ -54,17 +54,19 @@ rule score:
         features="results/features/{generator}/{method}/{budget}/seed{seed}.h5",
         weights="results/generators/{generator}/{method}/{budget}/seed{seed}.safetensors",
         subset="results/subsets/{method}/{budget}.csv",
-        references=lambda wildcards: PLAN.references(wildcards.generator, gather.classes),
+        references=lambda wildcards: PLAN.references(
+            wildcards.generator, gather.classes
+        ),
     output:
         "results/scores/{generator}/{method}/{budget}/seed{seed}.csv",
-    params:
-        context=lambda wildcards: PLAN.context(**wildcards),
-        code=code("score"),
     log:
         "logs/score/{generator}/{method}/{budget}/seed{seed}.log",
     conda:
         "../../envs/score.yaml"
     threads: 1
+    params:
+        context=lambda wildcards: PLAN.context(**wildcards),
+        code=code("score"),
     shell:
         "exec python -m gadc --threads 1 score {input.references} --features {input.features}"
         " --weights {input.weights} --subset {input.subset} {params.context} --output {output} > {log} 2>&1"

@@ -5,14 +5,14 @@
 rule select:
     """Choose the images of a shard's classes."""
     input:
-        unpack(lambda wildcards: PLAN.selection_inputs(wildcards.method, wildcards.scatteritem)),
+        unpack(
+            lambda wildcards: PLAN.selection_inputs(
+                wildcards.method, wildcards.scatteritem
+            )
+        ),
     output:
         subset="results/selections/{method}/{budget}/{scatteritem}.csv",
         diagnostics="results/selections/{method}/{budget}/{scatteritem}.diagnostics.csv",
-    params:
-        inputs=lambda wildcards, input: PLAN.flags(input),
-        options=lambda wildcards: PLAN.selection(wildcards.method, wildcards.budget),
-        code=code("select"),
     log:
         "logs/select/{method}/{budget}/{scatteritem}.log",
     benchmark:
@@ -20,6 +20,10 @@ rule select:
     conda:
         "../../envs/select.yaml"
     threads: 1
+    params:
+        inputs=lambda wildcards, input: PLAN.flags(input),
+        options=lambda wildcards: PLAN.selection(wildcards.method, wildcards.budget),
+        code=code("select"),
     shell:
         "exec python -m gadc --threads 1 select {params.inputs} {params.options}"
         " --output {output.subset} --diagnostics {output.diagnostics} > {log} 2>&1"
@@ -28,18 +32,22 @@ rule select:
 rule merge_subset:
     """Put the chosen images of all classes together."""
     input:
-        subsets=gather.classes("results/selections/{{method}}/{{budget}}/{scatteritem}.csv"),
-        diagnostics=gather.classes("results/selections/{{method}}/{{budget}}/{scatteritem}.diagnostics.csv"),
+        subsets=gather.classes(
+            "results/selections/{{method}}/{{budget}}/{scatteritem}.csv"
+        ),
+        diagnostics=gather.classes(
+            "results/selections/{{method}}/{{budget}}/{scatteritem}.diagnostics.csv"
+        ),
     output:
         subset="results/subsets/{method}/{budget}.csv",
         diagnostics="results/diagnostics/{method}/{budget}.csv",
-    params:
-        code=code("merge"),
     log:
         "logs/merge_subset/{method}/{budget}.log",
     conda:
         "../../envs/base.yaml"
     threads: 1
+    params:
+        code=code("merge"),
     shell:
         "exec python -m gadc merge-subset {input.subsets} {input.diagnostics}"
         " --output {output.subset} --diagnostics {output.diagnostics} > {log} 2>&1"

@@ -6,7 +6,8 @@ rule table:
     """Gather the scores of a comparison, measured beside published."""
     input:
         lambda wildcards: PLAN.runs(
-            wildcards.budget, "results/scores/{generator}/{method}/{budget}/seed{seed}.csv"
+            wildcards.budget,
+            "results/scores/{generator}/{method}/{budget}/seed{seed}.csv",
         ),
     output:
         table=report(
@@ -21,14 +22,14 @@ rule table:
             category="Tables",
             labels={"table": "every run", "budget": "{budget}"},
         ),
-    params:
-        published="--published" if PLAN.study.published else "",
-        code=code("tables"),
     log:
         "logs/table/{budget}.log",
     conda:
         "../../envs/base.yaml"
     threads: 1
+    params:
+        published="--published" if PLAN.study.published else "",
+        code=code("tables"),
     shell:
         "exec python -m gadc table {input} --budget {wildcards.budget} {params.published}"
         " --output {output.table} --every {output.every} > {log} 2>&1"
@@ -48,13 +49,13 @@ rule plot_samples:
             subcategory="{generator}",
             labels={"method": "{method}", "budget": "{budget}", "seed": "{seed}"},
         ),
-    params:
-        code=code("figures"),
     log:
         "logs/plot_samples/{generator}/{method}/{budget}/seed{seed}.log",
     conda:
         "../../envs/base.yaml"
     threads: 1
+    params:
+        code=code("figures"),
     shell:
         "exec python -m gadc plot-samples {input} --output {output} > {log} 2>&1"
 
@@ -73,12 +74,12 @@ rule plot_losses:
             category="Training",
             labels={"figure": "loss", "budget": "{budget}"},
         ),
-    params:
-        code=code("figures"),
     log:
         "logs/plot_losses/{budget}.log",
     conda:
         "../../envs/base.yaml"
     threads: 1
+    params:
+        code=code("figures"),
     shell:
         "exec python -m gadc plot-losses {input} --output {output} > {log} 2>&1"

@@ -6,14 +6,12 @@
 rule train:
     """Train a generator from scratch on a subset."""
     input:
-        lambda wildcards: PLAN.generator_latents(wildcards.generator, wildcards.method, wildcards.budget),
+        lambda wildcards: PLAN.generator_latents(
+            wildcards.generator, wildcards.method, wildcards.budget
+        ),
     output:
         weights="results/generators/{generator}/{method}/{budget}/seed{seed}.safetensors",
         history="results/generators/{generator}/{method}/{budget}/seed{seed}.history.jsonl",
-    params:
-        options=lambda wildcards: PLAN.training(wildcards.generator),
-        state="results/state/train/{generator}/{method}/{budget}/seed{seed}",
-        code=code("train"),
     log:
         "logs/train/{generator}/{method}/{budget}/seed{seed}.log",
     benchmark:
@@ -21,6 +19,10 @@ rule train:
     conda:
         "../../envs/generate.yaml"
     threads: 1
+    params:
+        options=lambda wildcards: PLAN.training(wildcards.generator),
+        state="results/state/train/{generator}/{method}/{budget}/seed{seed}",
+        code=code("train"),
     shell:
         "exec python -m gadc --threads 1 train {params.options} --seed {wildcards.seed}"
         " --latents {input} --state-folder {params.state}"
