@@ -1,7 +1,7 @@
 """The ADM evaluator's files (Dhariwal and Nichol 2021): samples to hand to it, reference batches to read.
 
 Both are `.npz` archives. Samples: `arr_0`, images uint8 [n, h, w, 3], and `arr_1`, class indices [n], if
-known. A reference batch has `arr_0` too, and `mu`, `sigma` (features) and `mu_s`, `sigma_s` (spatial features)
+known. A reference batch has `arr_0` too, and `mu`, `sigma` (features), `mu_s`, `sigma_s` (spatial features)
 of a larger set of images. Images pass through in pieces: neither side ever holds them all.
 """
 
