@@ -25,6 +25,7 @@ COMMANDS = {
     "plot-losses": "figures",
     "report": "report",
     "show": "tables",
+    "estimate": "estimate",
 }
 
 

@@ -4,17 +4,17 @@ Image i has label, starting noise and step noise that depend on (seed, i) alone,
 machines change nothing but the last bits of float arithmetic.
 """
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import typer
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from gadc import autoencoders
+from gadc.artefacts import read_artefact
 from gadc.errors import InputError
 from gadc.options import take
 from gadc.progress import track
@@ -37,7 +37,7 @@ def generate(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network, about = read_generator(weights, device)
     model = autoencoders.load(autoencoder if autoencoder.path else None, device)
-    classes, shape = int(about["classes"]), tuple(json.loads(about["shape"]))
+    classes, shape = about["classes"], about["shape"]
     part, parts = map(int, shard.split("-of-"))
     bounds = [sampling.images * i // parts for i in range(parts + 1)]
     ids = range(bounds[part - 1], bounds[part])
@@ -72,7 +72,7 @@ def draw(
     objective: str,
     labels: Tensor,
     ids: list[int],
-    shape: tuple[int, ...],
+    shape: Sequence[int],
     sampling: Sampling,
 ) -> Tensor:
     """Latents [b, *shape] of images with given labels and ids."""
@@ -99,18 +99,11 @@ def to_pixels(images: Tensor, ids: list[int], weights: Path) -> np.ndarray:
     return (images.float() * 127.5 + 128).clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
-def read_generator(path: Path, device: torch.device) -> tuple[Transformer, dict[str, str]]:
+def read_generator(path: Path, device: torch.device) -> tuple[Transformer, dict[str, Any]]:
     """Rebuild a trained generator and what its file says about it."""
-    try:
-        with safe_open(path, "pt") as file:
-            about, weights = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        settings = Network(**json.loads(about["network"]))
-        network = build(
-            settings, tuple(json.loads(about["shape"])), int(about["classes"]), about["objective"] == "adm"
-        )
-    except (SafetensorError, OSError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is not a generator of `gadc train` ({error}); delete it and run again."
-        ) from None
+    about, weights = read_artefact(path, "a generator of `gadc train`")
+    network = build(
+        Network(**about["network"]), about["shape"], about["classes"], about["objective"] == "adm"
+    )
     network.load_state_dict(weights)
     return network.to(device).eval().requires_grad_(False), about

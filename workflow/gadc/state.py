@@ -1,15 +1,13 @@
 """State of a training that can be taken up again: whole files, newest first, never of another run."""
 
-import json
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor
 
+from gadc.artefacts import read_artefact, write_artefact
 from gadc.errors import InputError
 from gadc.progress import say
-from gadc.storage import replacing
 
 KEPT = 2  # newest states that stay on disk, so that a damaged one has a predecessor
 
@@ -18,12 +16,7 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], identity: dict[str
     """Write the state of `step` whole, then drop all but the newest `KEPT` states."""
     path = folder / f"step_{step:09d}.safetensors"
     try:
-        with replacing(path) as beside:
-            save_file(
-                tensors,
-                beside,
-                metadata={"step": str(step), "identity": json.dumps(identity, sort_keys=True)},
-            )
+        write_artefact(path, {"step": step, "identity": identity}, tensors)
     except (OSError, SafetensorError) as error:
         raise InputError(
             f"{path} could not be written ({error}); the state before it is intact: free space and run again."
@@ -45,15 +38,15 @@ def newest(folder: Path, identity: dict[str, str]) -> tuple[int, dict[str, Tenso
     """
     for path in saved(folder):
         try:
-            with safe_open(path, "pt") as file:
-                about = file.metadata()
-                theirs = json.loads(about["identity"])
-                differing = sorted(key for key in identity | theirs if identity.get(key) != theirs.get(key))
-                if differing:
-                    raise InputError(
-                        f"{path} is the state of another run (other {', '.join(differing)}); move it away."
-                    )
-                return int(about["step"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            say(f"{path} is damaged ({error}); taking the state before it.")
+            about, tensors = read_artefact(path, "a whole state of a training")
+        except InputError as error:
+            say(f"{error} The state before it is taken.")
+            continue
+        theirs = about.get("identity", {})
+        differing = sorted(key for key in identity | theirs if identity.get(key) != theirs.get(key))
+        if differing:
+            raise InputError(
+                f"{path} is the state of another run (other {', '.join(differing)}); move it away."
+            )
+        return about["step"], tensors
     return None

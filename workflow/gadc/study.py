@@ -139,5 +139,8 @@ def _sentence(error: ValidationError) -> str:
         return f"config.yaml: {key} is not a known key; correct its spelling or remove it."
     if fault["type"] in ("missing", "missing_argument"):
         return f"config.yaml: {key} is missing; add it."
+    if fault["type"] == "union_tag_invalid":
+        tag, tags = fault["ctx"]["tag"], fault["ctx"]["expected_tags"]
+        return f"config.yaml: {key}.select: '{tag}' is none of {tags}."
     what = fault["msg"].removeprefix("Value error, ")
     return f"config.yaml: {key}: {what} (given: {str(fault['input'])[:80]})."

@@ -16,10 +16,10 @@ from typing import Annotated
 
 import torch
 import typer
-from safetensors.torch import save_file
 from torch import Tensor
 
 from gadc import diffusion, flow, state
+from gadc.artefacts import write_artefact
 from gadc.condition import Latents, read_latents
 from gadc.digest import code
 from gadc.errors import InputError, Unfinished
@@ -74,16 +74,15 @@ def train(
     _advance(run, steps, folder, identity, minutes)
     about = {
         "objective": objective,
-        "network": json.dumps(asdict(network)),
-        "classes": str(data.classes),
-        "shape": json.dumps(data.shape),
-        "steps": str(steps),
-        "ema": str(training.ema),
+        "network": asdict(network),
+        "classes": data.classes,
+        "shape": data.shape,
+        "steps": steps,
+        "ema": training.ema,
     }
     with replacing(history) as beside:
         beside.write_text("".join(json.dumps(row) + "\n" for row in run.rows()))
-    with replacing(output) as beside:
-        save_file(run.average_weights(), beside, metadata=about)
+    write_artefact(output, about, run.average_weights())
 
 
 def _advance(run: "Run", steps: int, folder: Path, identity: dict[str, str], minutes: float | None) -> None:
@@ -212,7 +211,7 @@ class Run:
         for name, value in self.parameters.items():
             for moment in ("exp_avg", "exp_avg_sq"):
                 parts[f"{moment}.{name}"] = self.optimiser.state[value][moment]
-        return {name: value.cpu().contiguous() for name, value in parts.items()} | {"history": self.history}
+        return parts | {"history": self.history}
 
     def restore(self, found: tuple[int, dict[str, Tensor]] | None) -> None:
         """Take up a saved state; None leaves the run at its start."""
@@ -231,9 +230,7 @@ class Run:
 
     def average_weights(self) -> dict[str, Tensor]:
         """Averaged weights by name, with the buffers of the network."""
-        return {name: value.cpu() for name, value in self.network.state_dict().items()} | {
-            name: value.cpu().contiguous() for name, value in self.average.items()
-        }
+        return dict(self.network.state_dict()) | self.average
 
     def rows(self) -> list[dict[str, float]]:
         """History as rows step, loss, gradient_norm, learning_rate."""

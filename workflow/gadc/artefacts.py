@@ -1,0 +1,34 @@
+"""Tensors with a description, in one safetensors file: whole or absent, nothing in it is executed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from gadc.errors import InputError
+from gadc.storage import replacing
+
+
+def write_artefact(path: Path, about: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Write tensors and what they are; equal content gives equal bytes."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as beside:
+        # one key, because safetensors writes several in an order that changes from run to run
+        save_file(tensors, beside, metadata={"gadc": json.dumps(about, sort_keys=True)})
+
+
+def read_artefact(path: Path, what: str, only: str = "") -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What an artefact says about itself, and its tensors whose names start with `only`.
+
+    Raises InputError, which says `what` the file was expected to be.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {})["gadc"])
+            names = [name for name in file.keys() if name.startswith(only)]  # noqa: SIM118 - no mapping
+            return about, {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path} is not {what} ({error}): delete it and run again.") from None
