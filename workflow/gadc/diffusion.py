@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -38,7 +39,7 @@ def loss_terms(output: Tensor, clean: Tensor, t: Tensor, noise: Tensor) -> tuple
     """Squared error of the noise [b] and variational bound in bits per dimension [b].
 
     PAPER: Nichol and Dhariwal 2021, eq. 16; the bound trains the variances alone. The means of posterior and
-    model differ by a multiple of the error of the noise; the divergence is (d - 1 + (1 + r error^2) exp(-d)) / 2
+    model differ by a multiple of the error of noise; the divergence is (d - 1 + (1 + r error^2) exp(-d)) / 2
     with d the log ratio of the model's variance to the posterior's.
     """
     predicted, position = output.chunk(2, 1)
@@ -121,7 +122,9 @@ def chain(steps: int) -> tuple[Step, ...]:
 
 def spaced_times(steps: int) -> list[int]:
     """Times 0 to 999, as evenly spaced as whole numbers can be."""
-    return [round(i * (TIMES - 1) / (steps - 1)) for i in range(steps)]
+    stride = (TIMES - 1) / (steps - 1)
+    # RELEASE: a running sum, not a product: its rounding decides what 499.5 becomes
+    return [round(time) for time in accumulate([stride] * (steps - 1), initial=0.0)]
 
 
 def ddpm(predict: Predict, x: Tensor, steps: int, noise: Callable[[int], Tensor]) -> Tensor:

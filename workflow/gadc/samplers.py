@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gadc import diffusion, flow
 from gadc.diffusion import Predict
+from gadc.errors import InputError
 
 
 def dpm_solver(
@@ -19,6 +20,8 @@ def dpm_solver(
     """Second-order DPM-Solver++ of diffusers for ADM diffusion (Lu et al. 2022); `noise` is not drawn."""
     from diffusers import DPMSolverMultistepScheduler
 
+    if not 1 <= steps < diffusion.TIMES:
+        raise InputError(f"sampling.steps is {steps}; DPM-Solver++ takes 1 to {diffusion.TIMES - 1} steps.")
     solver = DPMSolverMultistepScheduler(diffusion.TIMES, 1e-4, 0.02, "linear", timestep_spacing="linspace")
     solver.set_timesteps(steps, device=x.device)
     for t in solver.timesteps:
