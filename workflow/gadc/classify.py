@@ -68,11 +68,8 @@ def fit_head(features: np.ndarray, labels: np.ndarray, fold: np.ndarray) -> tupl
 def head(
     embeddings: Annotated[list[Path], typer.Argument(help="All embeddings shards of the encoder.")],
     output: Annotated[Path, typer.Option(help="Fitted head to write, a safetensors file.")],
-    threads: Annotated[int, typer.Option(help="Compute threads; part of the numbers.", min=1)] = 1,
 ) -> None:
     """Fit a linear head on cached features, for classes that the encoder's own head does not know."""
-    from threadpoolctl import threadpool_limits
-
     found: dict[str, tuple[int, np.ndarray, list[str]]] = {}
     for path in embeddings:
         with open_shard(path) as file:
@@ -85,8 +82,7 @@ def head(
     members = [found[name] for name in classes]
     labels = np.repeat(np.arange(len(classes)), [len(paths) for _, _, paths in members])
     fold = np.concatenate([fold_of(paths) for _, _, paths in members])
-    with threadpool_limits(threads):
-        weight, bias = fit_head(np.concatenate([features for _, features, _ in members]), labels, fold)
+    weight, bias = fit_head(np.concatenate([features for _, features, _ in members]), labels, fold)
     about = {"kind": "linear", "classes": classes, "encoder": str(attributes["digest"])}
     write_artefact(output, about, {"head.weight": weight, "head.bias": bias})
     say(f"linear classifier of {len(classes)} classes fitted on {len(labels)} images -> {output}")
@@ -96,10 +92,8 @@ def classify(
     embeddings: Annotated[Path, typer.Option(help="Embeddings shard.")],
     classifier: Annotated[Path, typer.Option(help="The encoder's artefact, or a fitted head.")],
     output: Annotated[Path, typer.Option(help="HDF5 file to write.")],
-    threads: Annotated[int, typer.Option(help="Compute threads; part of the numbers.", min=1)] = 1,
 ) -> None:
     """Turn cached features into log-probabilities of the own class and of the strongest other one."""
-    torch.set_num_threads(threads)
     about, tensors = read_artefact(classifier, "head.")
     parts = [tensors[key] for key in ("head.weight", "head.bias") if key in tensors]
     groups, right = [], []

@@ -6,22 +6,24 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 import typer
 
+from gadc.decoding import centre_crop
 from gadc.encoders import Encoder
 from gadc.errors import InputError
-from gadc.images import Batch, batches, centre_crop, source
+from gadc.images import Batch, batches, source
 from gadc.index import Row, read_index
+from gadc.memory import keep_freed_memory
 from gadc.options import take
 from gadc.progress import say, track
 from gadc.settings import Images
 from gadc.shards import write_shard
 from gadc.storage import replacing
 
-BATCH = 64  # fixed, because the last bits of a feature may depend on it; batches never span classes
 NAMED = 5  # bad images that one sentence names
 
 
@@ -33,14 +35,15 @@ def embed_classes(
     `size` crops images as a generator of that resolution sees them before the encoder's own preprocessing.
     Raises InputError for a feature that is not finite.
     """
+    step = encoder.batch  # batches never span classes, so that one class does not change another's last bits
     groups = [
-        [row.path for row in rows[start : start + BATCH]]
+        [row.path for row in rows[start : start + step]]
         for rows in classes.values()
-        for start in range(0, len(rows), BATCH)
+        for start in range(0, len(rows), step)
     ]
     stream = iter(track(batches(groups, _reader(images, encoder, size), workers), "embed", len(groups)))
     for name, rows in classes.items():
-        parts = [next(stream) for _ in range(0, len(rows), BATCH)]
+        parts = [next(stream) for _ in range(0, len(rows), step)]
         features = [_encode(encoder, batch) for batch in parts if batch.paths]
         paths = [path for batch in parts for path in batch.paths]
         unreadable = [bad for batch in parts for bad in batch.unreadable]
@@ -78,7 +81,10 @@ def _state_file(state: Path, rows: list[Row], encoder: Encoder, size: int | None
 
 def _restore(path: Path) -> tuple[np.ndarray, list[str], list[tuple[str, str]]] | None:
     """A class embedded in an earlier run, None where there is none or it is damaged."""
-    with suppress(OSError, ValueError, KeyError, EOFError), np.load(path, allow_pickle=False) as kept:
+    if not path.exists():
+        return None
+    damage = suppress(OSError, ValueError, KeyError, EOFError, BadZipFile)
+    with damage, path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
         bad = [(str(path), str(reason)) for path, reason in kept["unreadable"].reshape(-1, 2)]
         return kept["features"], [str(path) for path in kept["paths"]], bad
     return None
@@ -141,11 +147,10 @@ def embed(
     size: Annotated[
         int | None, typer.Option(help="Crop images to this side first, as a generator does.")
     ] = None,
-    threads: Annotated[int, typer.Option(help="Compute threads; part of the numbers.", min=1)] = 1,
     workers: Annotated[int, typer.Option(help="Decoding threads; of no effect on the numbers.", min=1)] = 2,
 ) -> None:
     """Embed a shard of images; where it was interrupted it goes on with the classes that are missing."""
-    torch.set_num_threads(threads)
+    keep_freed_memory()
     network = Encoder(encoder, "cuda" if torch.cuda.is_available() else "cpu")
     groups = embed_shard(index, network, images, state, size, workers)
     skipped = sum(len(arrays["unreadable"]) for *_, arrays in groups)

@@ -24,7 +24,7 @@ from gadc.progress import say
 from gadc.settings import Images
 from gadc.storage import file_digest, replacing
 
-BATCH = 64
+BATCH = {"cpu": 16, "cuda": 256}  # images per pass; fixed, because the last bits of a feature depend on it
 
 
 class Encoder:
@@ -38,7 +38,7 @@ class Encoder:
         self.name, self.digest, self.device = Path(path).stem, file_digest(path), torch.device(device)
         about, tensors = read_artefact(path)
         self.classes: list[str] | None = about["classes"]
-        self.preprocess = Preprocess(**about["preprocess"])
+        self.preprocess = Preprocess.of(about["preprocess"])
         self._dtype = getattr(torch, about["precision"])
         self._head = [tensors.pop(key) for key in ("head.weight", "head.bias") if key in tensors]
         if about["kind"] == "fit":
@@ -49,9 +49,14 @@ class Encoder:
         network.eval().requires_grad_(False)
         self._network = network.to(self.device, memory_format=torch.channels_last)
 
-    def features(self, images: Sequence[Any] | np.ndarray, batch: int = BATCH) -> Tensor:
+    @property
+    def batch(self) -> int:
+        """Images per forward pass on this device."""
+        return BATCH[self.device.type]
+
+    def features(self, images: Sequence[Any] | np.ndarray) -> Tensor:
         """float32 [n, d] on the CPU of RGB images: uint8 [n, h, w, 3], or a list of uint8 [h, w, 3]."""
-        parts = [images[start : start + batch] for start in range(0, len(images), batch)]
+        parts = [images[start : start + self.batch] for start in range(0, len(images), self.batch)]
         return torch.cat([self.encode(np.stack([self.prepare(i) for i in part])).cpu() for part in parts])
 
     def prepare(self, image: Any) -> np.ndarray:
@@ -143,10 +148,8 @@ def encoder(
     index: Annotated[
         list[Path] | None, typer.Argument(help="fit: index files of the study's images.")
     ] = None,
-    threads: Annotated[int, typer.Option(help="Compute threads; part of the numbers.", min=1)] = 1,
 ) -> None:
     """Make an encoder: import a pretrained network once, or fit a small one, into one file."""
-    torch.set_num_threads(threads)
     about, tensors = make_encoder(settings, images, index or [])
     write_artefact(output, about, tensors)
     say(f"{settings.kind} {about['architecture']} -> {output}")

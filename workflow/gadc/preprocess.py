@@ -1,7 +1,8 @@
 """From an image to a network's input: resize and crop in 8 bits with Pillow, normalise on the device."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -23,6 +24,13 @@ class Preprocess:
     interpolation: Literal["bicubic", "bilinear", "lanczos"] = "bicubic"
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Preprocess":
+        """From plain values, as JSON and YAML give them."""
+        return cls(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        )
 
     def prepare(self, image: "Image.Image | np.ndarray") -> np.ndarray:
         """uint8 [side, side, 3] of an RGB image (Pillow's, or uint8 [h, w, 3]).

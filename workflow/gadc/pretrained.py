@@ -150,9 +150,8 @@ def _of_data_config(data: dict[str, Any], settings: Encoder) -> Preprocess:
 
 def _changed(preprocess: Preprocess, settings: Encoder) -> Preprocess:
     """Apply the settings' changes."""
-    changes = {k: tuple(v) if isinstance(v, list) else v for k, v in (settings.preprocess or {}).items()}
     try:
-        return dataclasses.replace(preprocess, **changes)
+        return Preprocess.of(vars(preprocess) | (settings.preprocess or {}))
     except TypeError:
         known = ", ".join(field.name for field in dataclasses.fields(Preprocess))
         raise InputError(f"preprocess {settings.preprocess} has an unknown key; known are {known}.") from None
