@@ -1,6 +1,5 @@
 """Do generated images lie nearer to the images a generator was trained on than to images it never saw?"""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,52 +9,56 @@ from gadc.errors import InputError
 from gadc.neighbours import Points, as_features, full_precision, nearest, tiles
 
 
-@dataclass(frozen=True)
-class Copying:
-    """How much nearer generated images are to training images than to held-out ones.
+class Copies:
+    """How much nearer generated images are to training images than to held-out ones, class by class.
 
-    rate: chance, over generated images and over draws of as many held-out images of the class as it has
-        training images, that the nearest training image is the nearer; 1/2 without copying, 1 at worst.
-        Not a number where no class has as many held-out as training images.
-    judged: generated images that the rate is about.
-    nearest: index [n] of each generated image's nearest training image of its class.
-    distances: distance [n] to it, in the units of the features.
-    """
-
-    rate: float
-    judged: int
-    nearest: Tensor
-    distances: Tensor
-
-    def closest(self, count: int) -> Tensor:
-        """Indices of the `count` generated images that are nearest to a training image, nearest first."""
-        return self.distances.sort(stable=True).indices[:count]
-
-
-def measure_copying(samples: Any, labels: Any, real: Any, real_labels: Any, trained_on: Any) -> Copying:
-    """Compare features of generated images [n, d] with real ones [m, d], class by class.
-
-    `labels` [n] and `real_labels` [m] are class indices, `trained_on` [m] tells training images from
-    held-out ones. The rate is Platzer and Reutterer's (2021) share of synthetic records closer to training
-    than to hold-out data: whatever the class and the detector, an image of the class that is no copy is as
-    likely to be nearer to either of two samples of equal size; ties count half. Held-out images are not
+    The rate is Platzer and Reutterer's (2021) share of synthetic records closer to training than to hold-out
+    data: the chance that the nearest training image of the class is nearer than the nearest of as many unseen
+    ones; ties count half. Whatever the class and the detector, it is 1/2 for images that are no copies, being
+    as likely to be nearer to either of two samples of equal size, and 1 for copies. Held-out images are not
     drawn: the chance over all draws is summed exactly.
     """
-    samples, real = as_features(samples), as_features(real)
-    labels, real_labels = _labels(labels, samples), _labels(real_labels, real)
-    trained_on = torch.as_tensor(trained_on, dtype=torch.bool, device=real.device)
-    closest = torch.zeros(len(samples), dtype=torch.int64, device=samples.device)
-    distances, chances = torch.zeros(2, len(samples), dtype=torch.float64, device=samples.device)
-    for label in labels.unique().tolist():
-        mine, theirs = (labels == label).nonzero()[:, 0], real_labels == label
-        training, held_out = (theirs & trained_on).nonzero()[:, 0], (theirs & ~trained_on).nonzero()[:, 0]
-        if not len(training):
-            raise InputError(f"no training image has class index {label}, which generated images have.")
-        squared, index, chance = _compare(samples[mine], real[training], real[held_out])
-        closest[mine], distances[mine], chances[mine] = training[index], squared.sqrt(), chance
-    judged = ~chances.isnan()
-    rate = chances[judged].mean().item() if judged.any() else float("nan")
-    return Copying(rate, int(judged.count_nonzero()), closest, distances)
+
+    def __init__(self, samples: Any, labels: Any) -> None:
+        """Take features of generated images [n, d] and their class indices [n]."""
+        self.samples = as_features(samples)
+        self.labels = torch.as_tensor(labels, device=self.samples.device)
+        if self.labels.shape != self.samples.shape[:1]:
+            raise InputError(f"{len(self.samples)} images have labels of shape {tuple(self.labels.shape)}.")
+        undefined = torch.full((2, len(self.samples)), torch.nan, dtype=torch.float64)
+        self._chances, self.distances = undefined.to(self.samples.device)
+        self.nearest = torch.full_like(self.labels, -1, dtype=torch.int64)
+
+    def add(self, label: int, images: Any, trained_on: Any) -> None:
+        """Compare with the features [m, d] of a class's real images, and whether each was trained on [m].
+
+        `nearest` [n] and `distances` [n] then hold, for generated images of the class, the row of the nearest
+        training image and the distance to it. A class without training images is left out; one that has fewer
+        held-out than training images has no part in the rate.
+        """
+        mine = (self.labels == label).nonzero()[:, 0]
+        images = as_features(images).to(self.samples.device)
+        trained_on = torch.as_tensor(trained_on, dtype=torch.bool, device=images.device)
+        training = trained_on.nonzero()[:, 0]
+        if len(mine) and len(training):
+            squared, index, chance = _compare(self.samples[mine], images[training], images[~trained_on])
+            self.nearest[mine], self.distances[mine] = training[index], squared.sqrt()
+            self._chances[mine] = chance
+
+    @property
+    def judged(self) -> int:
+        """Number of generated images that the rate is about."""
+        return int((~self._chances.isnan()).count_nonzero())
+
+    @property
+    def rate(self) -> float:
+        """From 1/2 (no copies) to 1; not a number where no class has as many held-out as training images."""
+        return self._chances.nanmean().item()
+
+    def closest(self, count: int) -> Tensor:
+        """Indices of at most `count` generated images, those nearest to a training image, nearest first."""
+        found = (self.nearest >= 0).nonzero()[:, 0]
+        return found[self.distances[found].sort(stable=True).indices[:count]]
 
 
 def _compare(samples: Tensor, training: Tensor, held_out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -86,10 +89,3 @@ def _all_missed(nearer: Tensor, available: int, drawn: int) -> Tensor:
 def _log_choices(total: Tensor, drawn: int) -> Tensor:
     """Logarithm of the number of draws of `drawn` out of `total`, up to a constant of `drawn`."""
     return (total + 1).lgamma() - (total - drawn + 1).lgamma()
-
-
-def _labels(labels: Any, features: Tensor) -> Tensor:
-    labels = torch.as_tensor(labels, device=features.device)
-    if labels.shape != features.shape[:1]:
-        raise InputError(f"{len(features)} images have labels of shape {tuple(labels.shape)}.")
-    return labels

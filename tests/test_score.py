@@ -1,0 +1,175 @@
+"""One row of scores from cached features: every metric, its context, its controls, and what is refused."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from gadc import score as stage
+from gadc.artefacts import write_artefact
+from gadc.errors import InputError
+from gadc.frechet import fit, frechet_distance
+from gadc.kernel_distance import kernel_distance
+from gadc.manifold import compare
+from gadc.score import Reference, Samples, read_reference, read_samples, score_features, spread
+from gadc.settings import Sampling
+from gadc.shards import open_shard, write_shard
+
+CLASSES, IMAGES, DIMENSIONS = 4, 30, 8
+
+
+def random(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def write_reference(folder: Path, digest: str = "aa", shards: int = 2) -> list[Path]:
+    """Shards of whole classes; image i of class c is `c/i.png`."""
+    paths = [folder / f"reference{shard}.h5" for shard in range(shards)]
+    features = random(0).normal(size=(CLASSES, IMAGES, DIMENSIONS)).astype(np.float32)
+    for shard, path in enumerate(paths):
+        groups = [
+            (f"c{c}", c, {"features": features[c], "paths": [f"c{c}/{i}.png" for i in range(IMAGES)]})
+            for c in range(shard * CLASSES // shards, (shard + 1) * CLASSES // shards)
+        ]
+        write_shard(path, {"digest": digest, "encoder": "net"}, groups)
+    return paths
+
+
+def write_samples(path: Path, features: np.ndarray, digest: str = "aa") -> Path:
+    labels = np.arange(len(features)) % CLASSES
+    with h5py.File(path, "w") as file:
+        file["features"] = features.astype(np.float32)
+        file["logits"] = np.eye(6, dtype=np.float32)[labels + 1] * 5
+        file["labels"], file["columns"] = labels, np.arange(CLASSES) + 1
+        file.attrs.update({"digest": digest * 10, "detector": "net", "complete": True})
+        file.attrs["digest"] = digest
+    return path
+
+
+def write_subset(path: Path, count: int = 5) -> Path:
+    rows = [(f"c{c}/{i}.png", f"c{c}", c, i) for c in range(CLASSES) for i in range(count)]
+    pd.DataFrame(rows, columns=["path", "class", "class_index", "rank"]).to_csv(path, index=False)
+    return path
+
+
+def run(
+    folder: Path, features: np.ndarray | None = None, digest: str = "aa", shards: int = 2
+) -> pd.DataFrame:
+    features = random(1).normal(size=(80, DIMENSIONS)) if features is None else features
+    about = {"objective": "flow", "steps": 10, "ema": 0.9}
+    write_artefact(folder / "g.safetensors", about, {"w": torch.zeros(1)})
+    stage.score(
+        references=write_reference(folder, shards=shards),
+        features=write_samples(folder / "samples.h5", features, digest),
+        subset=write_subset(folder / "subset.csv"),
+        weights=folder / "g.safetensors",
+        output=folder / "row.csv",
+        pairs=folder / "pairs.csv",
+        **{"method": "gadc", "generator": "sit", "budget": "10k"},
+        **{"resolution": 8, "decoder": "pixels", **vars(Sampling(images=80))},
+    )
+    return pd.read_csv(folder / "row.csv")
+
+
+def real() -> np.ndarray:
+    return random(0).normal(size=(CLASSES, IMAGES, DIMENSIONS)).astype(np.float32)
+
+
+def test_the_row_holds_every_metric(tmp_path) -> None:
+    row, samples = run(tmp_path).iloc[0], random(1).normal(size=(80, DIMENSIONS)).astype(np.float32)
+    every = real().reshape(-1, DIMENSIONS)
+    manifold = compare(samples, every)
+    assert row["fid"] == pytest.approx(frechet_distance(fit(samples), fit(every)), rel=1e-9)
+    assert row["subset_fid"] == pytest.approx(
+        frechet_distance(fit(real()[:, :5].reshape(-1, DIMENSIONS)), fit(every)), rel=1e-9
+    )
+    assert row["kid"] == pytest.approx(kernel_distance(samples, every).mean, rel=1e-9)
+    assert [row[key] for key in vars(manifold)] == pytest.approx(list(vars(manifold).values()))
+    assert 0.3 < row["copy_rate"] < 0.7
+    assert row["agreement"] == 1
+    assert row["inception_score"] > 1
+    assert np.isnan(row["sfid"])
+
+
+def test_the_row_says_what_makes_it_comparable(tmp_path) -> None:
+    row = run(tmp_path).iloc[0]
+    assert row["samples"] == 80
+    assert row["inception_split"] == 80  # fewer than 5,000
+    assert row["manifold_reference"] == CLASSES * IMAGES
+    assert row["kid_subset"] == 80
+    assert row["neighbours"] == "3 and 5"
+    assert row["reference"] == "the study's 120 images"
+    assert (row["sampler"], row["labels"], row["detector"]) == ("ddpm", "balanced", "net")
+
+
+def test_copies_are_found_and_their_originals_named(tmp_path) -> None:
+    copied = np.concatenate([real()[:, :5].transpose(1, 0, 2).reshape(-1, DIMENSIONS)] * 2) + 1e-4
+    row = run(tmp_path, copied).iloc[0]
+    assert row["copy_rate"] == 1
+    pairs = pd.read_csv(tmp_path / "pairs.csv")
+    assert len(pairs) == 24
+    assert pairs["distance"].is_monotonic_increasing
+    for pair in pairs.itertuples():
+        label = pair.sample % CLASSES
+        assert pair.path == f"c{label}/{pair.sample % 20 // CLASSES}.png"
+        assert pair.class_index == label
+
+
+def test_the_number_of_shards_and_the_order_of_samples_change_nothing(tmp_path) -> None:
+    features = random(1).normal(size=(80, DIMENSIONS))
+    backwards = features.reshape(-1, CLASSES, DIMENSIONS)[::-1].reshape(80, DIMENSIONS)
+    rows = []
+    for name, shards, given in (("a", 1, features), ("b", 4, features), ("c", 2, backwards)):
+        (tmp_path / name).mkdir()
+        rows.append(run(tmp_path / name, given, shards=shards).iloc[0])
+    for key in ("fid", "subset_fid", "precision", "recall", "density", "coverage", "copy_rate"):
+        assert [row[key] for row in rows[1:]] == pytest.approx([rows[0][key]] * 2, rel=1e-9)
+
+
+def test_a_spread_serves_every_class_alike(monkeypatch, tmp_path) -> None:
+    assert spread(7).tolist() == list(range(7))
+    monkeypatch.setattr(stage, "REFERENCE_IMAGES", 20)
+    with open_shard(write_samples(tmp_path / "s.h5", random(1).normal(size=(8, DIMENSIONS)))) as cached:
+        samples = read_samples(cached)
+    shards = [h5py.File(path) for path in write_reference(tmp_path)]
+    reference, _ = read_reference(shards, set(), samples)
+    every = real().reshape(-1, DIMENSIONS)
+    rows = [int(np.flatnonzero((every == row).all(1))[0]) for row in reference.features]
+    assert len(rows) == 20
+    assert np.bincount(np.array(rows) // IMAGES).tolist() == [5] * CLASSES
+    assert reference.statistics.count == CLASSES * IMAGES
+    assert reference.subset is None
+
+
+def test_what_is_undefined_is_left_empty() -> None:
+    features = random(2).normal(size=(30, DIMENSIONS))
+    row = score_features(Samples(features), Reference("some", fit(features), features))
+    assert row["fid"] == pytest.approx(0, abs=1e-6)
+    undefined = ("sfid", "inception_score", "agreement", "copy_rate", "subset_fid", "inception_split")
+    assert [row[key] for key in undefined] == [None] * len(undefined)
+
+
+def test_spatial_features_give_sfid() -> None:
+    features, spatial = random(3).normal(size=(30, DIMENSIONS)), random(4).normal(size=(60, 5))
+    samples = Samples(features, spatial=fit(spatial[:30]))
+    row = score_features(samples, Reference("some", fit(features), features, spatial=fit(spatial[30:])))
+    assert row["sfid"] == pytest.approx(frechet_distance(fit(spatial[:30]), fit(spatial[30:])))
+
+
+def test_features_of_another_detector_are_refused(tmp_path) -> None:
+    with pytest.raises(
+        InputError, match=r"reference0\.h5 and .*samples\.h5 are features of different detectors"
+    ):
+        run(tmp_path, digest="bb")
+    assert not (tmp_path / "row.csv").exists()
+
+
+def test_a_class_without_reference_images_is_refused(tmp_path) -> None:
+    path = write_samples(tmp_path / "s.h5", random(1).normal(size=(8, DIMENSIONS)))
+    with h5py.File(path, "a") as file:
+        file["labels"][3] = 9
+    shards = [h5py.File(path) for path in write_reference(tmp_path)]
+    with h5py.File(path) as cached, pytest.raises(InputError, match="class index 9"):
+        read_reference(shards, set(), read_samples(cached))
