@@ -1,4 +1,4 @@
-"""From the bytes of an image file to upright 8-bit RGB, whatever the format, and the generators' crop of it."""
+"""From an image file of any format to upright 8-bit RGB, and the centre crop that generators train with."""
 
 import struct
 import zlib
