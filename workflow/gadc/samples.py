@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class ImageClass:
     order: np.ndarray  # rows of `source` in the order of `paths`
     source: Any = None  # features [rows, d], an array or an HDF5 dataset; none where the selector needs none
     log_probability: np.ndarray | None = None  # of the own class, in the order of `paths`
+    log_runner_up: np.ndarray | None = None  # of the strongest other class; only in the pipeline's shards
 
     def features(self) -> np.ndarray:
         """Read the features [n, d]. Raises InputError that names the first image whose are not finite."""
@@ -77,14 +78,17 @@ def open_features(features: Path, probabilities: Path | None = None) -> Iterator
 
 def _group(name: str, group: h5py.Group, known: Mapping[str, Any], origin: Path | None) -> ImageClass:
     """Class of one group of an embeddings shard, with its probabilities where a file of them is given."""
-    paths, log_probability = read_text(group["paths"]), None
+    paths, log_probability, log_runner_up = read_text(group["paths"]), None, None
     if origin:
         if name not in known or read_text(known[name]["paths"]) != paths:
             raise InputError(f"{origin} does not list the images of class {name}; classify them anew.")
-        log_probability = known[name]["log_probability"][()]
+        log_probability, log_runner_up = (
+            known[name][key][()] for key in ("log_probability", "log_runner_up")
+        )
         if not (log_probability <= 0).all():
             raise InputError(f"{origin} holds a log-probability of class {name} above 0; classify anew.")
-    return _ordered(name, int(group.attrs["class_index"]), paths, group["features"], log_probability)
+    found = _ordered(name, int(group.attrs["class_index"]), paths, group["features"], log_probability)
+    return found if log_runner_up is None else replace(found, log_runner_up=log_runner_up[found.order])
 
 
 def _ordered(

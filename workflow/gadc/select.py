@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from gadc import baselines
 from gadc.errors import InputError
 from gadc.options import take
 from gadc.progress import say, track
@@ -64,6 +65,15 @@ WITHOUT_FEATURES: dict[str, Callable[..., list[int]]] = {
     "none": choose_none,
 }
 
+# tag: function (features, log_probability, log_runner_up, budget, generator, **settings) -> ranked positions
+BASELINES: dict[str, Callable[..., torch.Tensor]] = {
+    "k-center": baselines.k_center,
+    "herding": baselines.herding,
+    "herding-max": baselines.herding_max,
+    "ccs": baselines.ccs,
+    "dq": baselines.dq,
+}
+
 
 @take(method=Method)
 def select(
@@ -109,7 +119,7 @@ def choose(
     classes: Sequence[ImageClass], budgets: Sequence[int], method: Method, device: str = "cpu"
 ) -> Iterator[Choice]:
     """Choose from every class for every budget; classes of equal size are solved together on CUDA."""
-    if method.select in WITHOUT_FEATURES:
+    if not isinstance(method, Gadc):
         for images in classes:
             for budget in budgets:
                 yield _choose_plainly(images, budget, method)
@@ -127,12 +137,18 @@ def choose(
 def _choose_plainly(images: ImageClass, budget: int, method: Method) -> Choice:
     """Choose by a method that treats one class at a time."""
     began = time.perf_counter()
-    own = {
-        key: value for key, value in dataclasses.asdict(method).items() if key not in ("select", "encoder")
-    }
+    own = {key: value for key, value in vars(method).items() if key not in ("select", "encoder")}
     if budget > len(images.paths):
         raise InputError(_too_few(images, budget))
-    ranked = WITHOUT_FEATURES[method.select](images, budget, **own)
+    if method.select in WITHOUT_FEATURES:
+        ranked = WITHOUT_FEATURES[method.select](images, budget, **own)
+    else:
+        scores = [
+            None if values is None else torch.from_numpy(values)
+            for values in (images.features(), images.log_probability, images.log_runner_up)
+        ]
+        generator = stream("select", own.pop("seed", 0), images.name)
+        ranked = BASELINES[method.select](*scores, budget, generator, **own).tolist()
     diagnostics = _common(images, ranked) | {"seconds": time.perf_counter() - began}
     return Choice(images, budget, ranked, diagnostics)
 

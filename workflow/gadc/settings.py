@@ -85,7 +85,46 @@ class Gadc:
     )
 
 
-Method = Everything | Nothing | Random | Gadc
+@settings
+class KCenter:
+    """Greedy k-centre: always the image farthest from its nearest chosen one."""
+
+    select: Literal["k-center"]
+    encoder: str = setting("", "Name of the encoder whose features are compared.")
+    seed: int = setting(0, "Seed of the first image, combined with the class name.", ge=0)
+
+
+@settings
+class Herding:
+    """Herding towards the class mean (`herding`), or with the sign of DeepCore's code (`herding-max`)."""
+
+    select: Literal["herding", "herding-max"]
+    encoder: str = setting("", "Name of the encoder whose features are compared.")
+
+
+@settings
+class Ccs:
+    """Coverage-centric selection: an even draw over strata of difficulty, without the hardest images."""
+
+    select: Literal["ccs"]
+    encoder: str = setting("", "Name of the encoder whose classifier's margin is the score.")
+    cut_off: float = setting(0.3, "Share of the hardest images that is left out.", ge=0, lt=1)
+    strata: int = setting(50, "Parts of equal width of the range of scores.", gt=0)
+    seed: int = setting(0, "Seed of the draws, combined with the class name.", ge=0)
+
+
+@settings
+class Dq:
+    """Dataset quantisation: the same fraction of every bin of a GraphCut partition."""
+
+    select: Literal["dq"]
+    encoder: str = setting("", "Name of the encoder whose features are compared.")
+    bins: int = setting(10, "Number of bins.", gt=0)
+    weight: float = setting(1.0, "Weight of representativeness against diversity.", ge=0)
+    seed: int = setting(0, "Seed of the draws, combined with the class name.", ge=0)
+
+
+Method = Everything | Nothing | Random | Gadc | KCenter | Herding | Ccs | Dq
 
 
 # --- generators -----------------------------------------------------------------------------------------
