@@ -11,21 +11,15 @@ import torch
 import typer
 
 from gadc.classify import column_of
+from gadc.detectors import open_detector
 from gadc.embed import embed_shard
-from gadc.encoders import Encoder, apply_head, read_artefact
+from gadc.encoders import apply_head, read_artefact
 from gadc.errors import InputError
 from gadc.options import take
 from gadc.progress import track
 from gadc.settings import Images
 from gadc.shards import write_shard
 from gadc.storage import replacing
-
-BATCH = 64
-
-
-def open_detector(path: Path) -> Encoder:
-    """Detector on the GPU where there is one."""
-    return Encoder(path, "cuda" if torch.cuda.is_available() else "cpu")
 
 
 @take(images=Images)
@@ -36,9 +30,10 @@ def reference(
     state: Annotated[Path, typer.Option(help="Folder from which an interrupted run goes on.")],
     resolution: Annotated[int, typer.Option(help="Side to which images are cropped first.")],
     images: Images,
+    resize: Annotated[str, typer.Option(help="FID Inception: tensorflow or clean.")] = "tensorflow",
 ) -> None:
     """Compute the detector's features of a shard's images, cropped as a generator sees them."""
-    detector = open_detector(encoder)
+    detector = open_detector(encoder, resize)
     groups = embed_shard(index, detector, images, state, size=resolution)
     write_shard(output, {"encoder": detector.name, "digest": detector.digest}, groups)
     shutil.rmtree(state, ignore_errors=True)
@@ -46,33 +41,45 @@ def reference(
 
 def detect(
     samples: Annotated[list[Path], typer.Argument(help="Parts of a run's samples, in order (npz).")],
-    encoder: Annotated[Path, typer.Option(help="Detector, from `encoder`.")],
-    head: Annotated[Path, typer.Option(help="Its classifier: the same file, or a fitted head.")],
+    encoder: Annotated[Path, typer.Option(help="Detector: from `encoder`, or the FID Inception.")],
     index: Annotated[Path, typer.Option(help="Index of all images: names the classes.")],
     output: Annotated[Path, typer.Option(help="Features, logits and labels (HDF5).")],
+    head: Annotated[Path | None, typer.Option(help="Classifier: the same file, or a fitted head.")] = None,
+    resize: Annotated[str, typer.Option(help="FID Inception: tensorflow or clean.")] = "tensorflow",
 ) -> None:
     """Compute the detector's features and logits of a run's samples."""
-    detector = open_detector(encoder)
+    detector = open_detector(encoder, resize)
+    seen, labels = [], []
+    for path in track(samples, "detecting"):
+        images, classes = read_samples(path)
+        for start in range(0, len(images), detector.batch):
+            pixels = np.stack([detector.prepare(image) for image in images[start : start + detector.batch]])
+            seen.append(detector.look(pixels))
+        labels.append(classes)
+    features = torch.cat([part.features.cpu() for part in seen])
+    arrays = {"features": features.numpy(), "labels": np.concatenate(labels)}
+    if head:
+        arrays["logits"], arrays["columns"] = classify_features(
+            features, head, class_names(index), detector.name
+        )
+    elif seen[0].logits is not None:
+        arrays["logits"] = torch.cat([part.logits.cpu() for part in seen]).numpy()
+    with replacing(output) as beside, h5py.File(beside, "w") as file:
+        for name, values in arrays.items():
+            file[name] = values
+        file.attrs.update({"detector": detector.name, "digest": detector.digest, "complete": True})
+
+
+def classify_features(
+    features: torch.Tensor, head: Path, classes: list[str], detector: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [n, k] of features, and the column [classes] of each class of the study."""
     about, parts = read_artefact(head, "head.")
     weights = [parts[name] for name in ("head.weight", "head.bias") if name in parts]
     if about["kind"] == "linear":  # its folds have seen none of the samples: take their mean
         weights = [folds.mean(0) for folds in weights]
-    classes = class_names(index)
-    columns = [column_of(name, about["classes"], detector.name) for name in classes]
-    features, labels = [], []
-    for path in track(samples, "detecting"):
-        images, classes_of = read_samples(path)
-        features += [
-            detector.features(images[start : start + BATCH]) for start in range(0, len(images), BATCH)
-        ]
-        labels.append(classes_of)
-    every = torch.cat(features)
-    with replacing(output) as beside, h5py.File(beside, "w") as file:
-        file["features"] = every.numpy()
-        file["logits"] = apply_head(weights, every, detector.name).cpu().numpy()
-        file["labels"] = np.concatenate(labels)
-        file["columns"] = np.array(columns)
-        file.attrs.update({"detector": detector.name, "digest": detector.digest, "complete": True})
+    columns = [column_of(name, about["classes"], detector) for name in classes]
+    return apply_head(weights, features, detector).numpy(), np.array(columns)
 
 
 def class_names(index: Path) -> list[str]:

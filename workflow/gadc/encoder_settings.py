@@ -9,7 +9,9 @@ from gadc.options import setting, settings
 class Encoder:
     """A pretrained network (timm, or the release's of torchvision), or a small one fitted on the study."""
 
-    kind: Literal["timm", "torchvision", "fit"] = setting(description="Where the network comes from.")
+    kind: Literal["timm", "torchvision", "fit", "fid"] = setting(
+        description="Where the network comes from; fid is the Inception of FID, for scoring only."
+    )
     model: str | None = setting(
         None, "timm: any model; torchvision: inception_v3, googlenet, resnet50 or resnet34."
     )
@@ -28,6 +30,9 @@ class Encoder:
     precision: Literal["float32", "bfloat16", "float16"] = setting(
         "float32", "Arithmetic of the forward pass; features are always stored as float32."
     )
+    resize: Literal["tensorflow", "clean"] = setting(
+        "tensorflow", "fid: how images become 299 pixels wide, as in ADM's evaluator or as in clean-fid."
+    )
     classifier: Literal["own", "linear"] = setting(
         "own", "Whose probabilities: the network's own head, or a linear one fitted on the study's features."
     )
@@ -36,7 +41,9 @@ class Encoder:
     seed: int = setting(0, "fit: seed of weights and order.", ge=0)
 
     def __post_init__(self) -> None:
-        if self.kind != "fit" and self.model is None:
+        if self.kind == "fid" and self.weights is None:
+            raise ValueError("kind fid needs `weights`, the file of the FID Inception")
+        if self.kind in ("timm", "torchvision") and self.model is None:
             raise ValueError(f"kind {self.kind} needs `model`, the name of the network")
         pretrained = ("model", "weights", "sha256", "options", "preprocess")
         if self.kind == "fit" and (given := [key for key in pretrained if getattr(self, key) is not None]):

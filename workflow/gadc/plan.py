@@ -116,6 +116,21 @@ class Plan:
         chosen = self.study.generators[generator]
         return f"{self.options(chosen.sampling)} {self.latents(self.space(generator))}".strip()
 
+    def detector_inputs(self, head: bool = False) -> dict[str, str]:
+        """Files of the detector, and of its classifier, that jobs make; the FID Inception is a user's."""
+        name = self.study.detector
+        if self.study.encoders[name].kind == "fid":
+            return {}
+        files = {"encoder": f"results/encoders/{name}.safetensors"}
+        return files | {"head": self.head(name)} if head else files
+
+    def detector(self, head: bool = False) -> str:
+        """Options that name the detector, and its classifier."""
+        chosen = self.study.encoders[self.study.detector]
+        if chosen.kind == "fid":
+            return shlex.join(["--encoder", chosen.weights, "--resize", chosen.resize])
+        return self.flags(self.detector_inputs(head))
+
     def references(self, generator: str, gather: Callable[[str], list[str]]) -> list[str]:
         """Features of the study's images at a generator's resolution, a file per shard."""
         return gather(f"results/references/{self.study.generators[generator].resolution}/{{scatteritem}}.h5")

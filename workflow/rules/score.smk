@@ -6,8 +6,8 @@
 rule reference:
     """Compute the detector's features of a shard's images, cropped as a generator saw them."""
     input:
+        **PLAN.detector_inputs(),
         index="results/index/{scatteritem}.csv",
-        encoder=f"results/encoders/{PLAN.study.detector}.safetensors",
     output:
         "results/references/{resolution}/{scatteritem}.h5",
     log:
@@ -17,10 +17,11 @@ rule reference:
     threads: 1
     params:
         images=PLAN.options(PLAN.study.images),
+        detector=PLAN.detector(),
         code=code("detect"),
     shell:
         "exec python -m gadc --threads 1 reference {params.images} --index {input.index}"
-        " --encoder {input.encoder} --resolution {wildcards.resolution} --output {output}"
+        " {params.detector} --resolution {wildcards.resolution} --output {output}"
         " --state results/state/reference/{wildcards.resolution}/{wildcards.scatteritem}"
         " > {log} 2>&1"
 
@@ -31,8 +32,7 @@ rule detect:
         samples=gather.images(
             "results/samples/{{generator}}/{{method}}/{{budget}}/seed{{seed}}/{scatteritem}.npz"
         ),
-        encoder=f"results/encoders/{PLAN.study.detector}.safetensors",
-        head=PLAN.head(PLAN.study.detector),
+        **PLAN.detector_inputs(head=True),
         index="results/index.csv",
     output:
         "results/features/{generator}/{method}/{budget}/seed{seed}.h5",
@@ -42,10 +42,11 @@ rule detect:
         "../../envs/embed.yaml"
     threads: 1
     params:
+        detector=PLAN.detector(head=True),
         code=code("detect"),
     shell:
-        "exec python -m gadc --threads 1 detect {input.samples} --encoder {input.encoder}"
-        " --head {input.head} --index {input.index} --output {output} > {log} 2>&1"
+        "exec python -m gadc --threads 1 detect {input.samples} {params.detector}"
+        " --index {input.index} --output {output} > {log} 2>&1"
 
 
 rule score:
