@@ -31,7 +31,7 @@ class Script(nn.Module):
         stages: OrderedDict[str, nn.Module] = OrderedDict()
         for name in STAGES:
             stages[name] = Branched(width, width) if name.startswith("mixed") else nn.Identity()
-        stages["conv"] = nn.Conv2d(3, width, 3, stride=8)
+        stages["conv"] = nn.Conv2d(3, width, 3, stride=16)
         stages["pool0"] = nn.MaxPool2d(3, stride=2)
         stages["mixed_10"] = Branched(width, 2048)
         stages["pool2"] = nn.AdaptiveAvgPool2d(1)

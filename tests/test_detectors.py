@@ -156,7 +156,7 @@ def test_stages_that_do_not_add_up_are_noticed(tmp_path, monkeypatch) -> None:
             use_fp16: bool = False,
             no_output_bias: bool = False,
         ) -> torch.Tensor:
-            x = img.to(torch.float32)[:, :, :32, :32]
+            x = img.to(torch.float32)  # neither resized nor normalised
             features = self.layers(x).reshape(-1, 2048)
             return features if return_features else self.output(features).softmax(dim=1)
 

@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from gadc import score as stage
+from commands import call
+from gadc import metrics
 from gadc.artefacts import write_artefact
 from gadc.errors import InputError
 from gadc.frechet import fit, frechet_distance
 from gadc.kernel_distance import kernel_distance
 from gadc.manifold import compare
-from gadc.score import Reference, Samples, read_reference, read_samples, score_features, spread
-from gadc.settings import Sampling
+from gadc.metrics import Reference, Samples, score_features, spread
+from gadc.score import read_reference, read_samples, score
 from gadc.shards import open_shard, write_shard
 
 CLASSES, IMAGES, DIMENSIONS = 4, 30, 8
@@ -60,16 +61,11 @@ def run(
     features = random(1).normal(size=(80, DIMENSIONS)) if features is None else features
     about = {"objective": "flow", "steps": 10, "ema": 0.9}
     write_artefact(folder / "g.safetensors", about, {"w": torch.zeros(1)})
-    stage.score(
-        references=write_reference(folder, shards=shards),
-        features=write_samples(folder / "samples.h5", features, digest),
-        subset=write_subset(folder / "subset.csv"),
-        weights=folder / "g.safetensors",
-        output=folder / "row.csv",
-        pairs=folder / "pairs.csv",
-        **{"method": "gadc", "generator": "sit", "budget": "10k"},
-        **{"resolution": 8, "decoder": "pixels", **vars(Sampling(images=80))},
-    )
+    words = {"--features": write_samples(folder / "samples.h5", features, digest)}
+    words |= {"--subset": write_subset(folder / "subset.csv"), "--weights": folder / "g.safetensors"}
+    words |= {"--output": folder / "row.csv", "--pairs": folder / "pairs.csv", "--resolution": 8}
+    words |= {"--method": "gadc", "--generator": "sit", "--budget": "10k", "--decoder": "pixels"}
+    call(score, *write_reference(folder, shards=shards), *(word for pair in words.items() for word in pair))
     return pd.read_csv(folder / "row.csv")
 
 
@@ -130,7 +126,7 @@ def test_the_number_of_shards_and_the_order_of_samples_change_nothing(tmp_path) 
 
 def test_a_spread_serves_every_class_alike(monkeypatch, tmp_path) -> None:
     assert spread(7).tolist() == list(range(7))
-    monkeypatch.setattr(stage, "REFERENCE_IMAGES", 20)
+    monkeypatch.setattr(metrics, "REFERENCE_IMAGES", 20)
     with open_shard(write_samples(tmp_path / "s.h5", random(1).normal(size=(8, DIMENSIONS)))) as cached:
         samples = read_samples(cached)
     shards = [h5py.File(path) for path in write_reference(tmp_path)]
@@ -173,3 +169,28 @@ def test_a_class_without_reference_images_is_refused(tmp_path) -> None:
     shards = [h5py.File(path) for path in write_reference(tmp_path)]
     with h5py.File(path) as cached, pytest.raises(InputError, match="class index 9"):
         read_reference(shards, set(), read_samples(cached))
+
+
+def test_a_reference_batch_takes_the_place_of_the_studys_images_but_not_of_the_controls(tmp_path) -> None:
+    shards, other = write_reference(tmp_path), fit(random(5).normal(size=(200, DIMENSIONS)) + 1)
+    images = random(6).normal(size=(50, DIMENSIONS)).astype(np.float32)
+    with h5py.File(tmp_path / "batch.h5", "w") as file:
+        file["features"], file["mean"], file["covariance"] = images, other.mean, other.covariance
+        file["spatial_mean"], file["spatial_covariance"] = other.mean, other.covariance
+        file.attrs.update({"digest": "aa", "name": "ADM", "complete": True})
+    samples = write_samples(tmp_path / "samples.h5", random(1).normal(size=(80, DIMENSIONS)))
+    with h5py.File(samples, "a") as file:
+        file["spatial_mean"], file["spatial_covariance"] = other.mean + 1, other.covariance
+    words = ["--samples", samples, "--subset", write_subset(tmp_path / "subset.csv")]
+    words += [word for path in (*shards, tmp_path / "batch.h5") for word in ("--reference", path)]
+    call(score, *words, "--output", tmp_path / "row.csv")
+    row = pd.read_csv(tmp_path / "row.csv").iloc[0]
+    with h5py.File(samples) as file:
+        features = file["features"][()]
+    assert row["reference"] == "ADM"
+    assert row["fid"] == pytest.approx(frechet_distance(fit(features), other), rel=1e-6)
+    assert row["sfid"] == pytest.approx(DIMENSIONS, rel=1e-9)
+    assert row["recall"] == pytest.approx(compare(features, images).recall)
+    subset = fit(real()[:, :5].reshape(-1, DIMENSIONS))
+    assert row["subset_fid"] == pytest.approx(frechet_distance(subset, other), rel=1e-6)
+    assert 0.3 < row["copy_rate"] < 0.7

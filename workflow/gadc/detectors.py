@@ -86,22 +86,21 @@ class Inception(Detector):
             raise InputError(
                 f"{path} is not the FID Inception: download {' or '.join(FILES.values())} and name that file."
             )
-        self.name, self.device = f"fid-inception-{resize}", torch.device(device)
+        self.name, self.resize, self.device = f"fid-inception-{resize}", resize, torch.device(device)
         self.digest = f"{resize}-{file_digest(path)}"
-        self._resizer = _clean_resizer() if resize == "clean" else None
+        self._resizer = _resizer(resize)
         self._network = {".pt": _read_script, ".pth": _read_weights}[path.suffix](path, self.device)
 
     def prepare(self, image: Any) -> np.ndarray:
-        """uint8 [h, w, 3] as it is, or float32 [299, 299, 3] resized as clean-fid does."""
-        pixels = np.asarray(image)
-        return self._resizer(pixels) if self._resizer else pixels
+        """float32 [299, 299, 3] in 0..255 of one RGB image, Pillow's or uint8 [h, w, 3]."""
+        return self._resizer(np.asarray(image))
 
     @torch.inference_mode()
     def look(self, pixels: np.ndarray) -> Seen:
-        """Features, logits and spatial features of prepared images [b, h, w, 3]."""
-        images = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(0, 3, 1, 2).float()
+        """Features, logits and spatial features of prepared images [b, 299, 299, 3]."""
+        images = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(0, 3, 1, 2)
         with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
-            return self._network.look(images if self._resizer else resize_as_tensorflow(images))
+            return self._network.look(images)
 
 
 @dataclass(frozen=True)
@@ -124,17 +123,22 @@ class _Network:
         return Seen(features, features @ self.head.T, spatial)
 
 
-def resize_as_tensorflow(images: Tensor) -> Tensor:
-    """Images float32 [b, 3, h, w] -> [b, 3, 299, 299] as TensorFlow 1 does, corner to corner."""
+def _resizer(resize: Resize) -> Callable[[np.ndarray], np.ndarray]:
+    """Function from an image uint8 [h, w, 3] to float32 [299, 299, 3] in 0..255."""
+    if resize == "clean":
+        from cleanfid.resize import make_resizer
+
+        return make_resizer("PIL", False, "bicubic", (SIDE, SIDE))
+    return lambda image: (
+        _as_tensorflow(torch.tensor(image).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy()
+    )
+
+
+def _as_tensorflow(images: Tensor) -> Tensor:
+    """Images [b, 3, h, w] -> float32 [b, 3, 299, 299], bilinear as in TensorFlow 1, corner to corner."""
     from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
-    return interpolate_bilinear_2d_like_tensorflow1x(images, size=(SIDE, SIDE), align_corners=False)
-
-
-def _clean_resizer() -> Callable[[np.ndarray], np.ndarray]:
-    from cleanfid.resize import make_resizer
-
-    return make_resizer("PIL", False, "bicubic", (SIDE, SIDE))
+    return interpolate_bilinear_2d_like_tensorflow1x(images.float(), size=(SIDE, SIDE), align_corners=False)
 
 
 def _read_script(path: Path, device: torch.device) -> _Network:
@@ -146,7 +150,7 @@ def _read_script(path: Path, device: torch.device) -> _Network:
         with torch.inference_mode():
             probe = torch.randint(0, 256, (2, 3, 64, 48), generator=torch.Generator().manual_seed(0))
             probe = probe.to(device, torch.uint8)
-            seen = network.look(resize_as_tensorflow(probe.float()))
+            seen = network.look(_as_tensorflow(probe))
             features = script(probe, return_features=True).flatten(1)
             probabilities = script(probe, no_output_bias=True)
     except (RuntimeError, AttributeError, TypeError) as error:

@@ -1,8 +1,7 @@
-"""Stage score: every metric of a run from cached features, in one row with what makes it comparable."""
+"""Stage score: every metric of a run, or of any two sets of images, with what makes it comparable."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,89 +12,116 @@ import typer
 
 from gadc.artefacts import read_artefact
 from gadc.errors import InputError
-from gadc.frechet import Gaussian, Moments, fit, frechet_distance
-from gadc.inception_score import inception_score
-from gadc.kernel_distance import kernel_distance
-from gadc.manifold import compare
+from gadc.frechet import Gaussian, Moments
 from gadc.memorisation import Copies
 from gadc.merge import read_table, write_table
-from gadc.options import take
+from gadc.metrics import Reference, Samples, score_features, spread
+from gadc.options import setting, settings, take
 from gadc.settings import Sampling
 from gadc.shards import open_shard, read_text
 
-REFERENCE_IMAGES = 10_000  # ADM's evaluator measures precision and recall against so many
-NEIGHBOURS, WIDE_NEIGHBOURS = 3, 5  # of precision and recall (ADM), of density and coverage
 PAIRS = 24  # closest pairs that are listed
 
 
-@dataclass(frozen=True)
-class Samples:
-    """What a detector saw of generated images: features [n, d]; logits [n, k] and labels [n] where known.
+@settings
+class Run:
+    """What a run is called: the first columns of its row."""
 
-    `columns` [classes] tells which logit is a class's; `spatial` are the statistics of spatial features.
-    """
-
-    features: Any
-    logits: Any = None
-    labels: Any = None
-    columns: Any = None
-    spatial: Gaussian | None = None
+    method: str | None = setting(None, "Name of the method.")
+    generator: str | None = setting(None, "Name of the generator.")
+    budget: str | None = setting(None, "Name of the budget.")
+    seed: int | None = setting(None, "Seed of the training.")
+    decoder: str | None = setting(None, "Name of the space that the generator works in.")
 
 
-@dataclass(frozen=True)
-class Reference:
-    """What the same detector saw of real images: statistics of all, features [m, d] of those compared singly.
+@take(run=Run, sampling=Sampling)
+def score(
+    run: Run,
+    sampling: Sampling,
+    references: Annotated[list[Path] | None, typer.Argument(help="The same as --reference.")] = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option(
+            "--samples", "--features", help="Folder of images, .npz archive, or features from `detect`."
+        ),
+    ] = None,
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder, .npz archive, ADM reference batch; or features, a file per shard."),
+    ] = None,
+    detector: Annotated[
+        Path | None, typer.Option(help="For images: an encoder, or the FID Inception (.pt, .pth).")
+    ] = None,
+    resize: Annotated[
+        str, typer.Option(help="How the FID Inception's input is resized: tensorflow or clean.")
+    ] = "tensorflow",
+    resolution: Annotated[
+        int | None, typer.Option(help="Side of the images; those of the reference are cropped to it.")
+    ] = None,
+    subset: Annotated[Path | None, typer.Option(help="Subset that the generator was trained on.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Generator, from `train`.")] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="Samples nearest to training images, and those (CSV).")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="One row of scores (CSV); printed when not given.")
+    ] = None,
+) -> None:
+    """Score generated images against real ones: images that a detector looks at, or cached features."""
+    given = [*(references or []), *(reference or [])]
+    if samples is None or not given:
+        raise InputError("two sets of images are needed: give --samples and --reference.")
+    chosen = None if subset is None else read_table(subset)
+    nearest: list[str] = []
+    if samples.suffix == ".h5":
+        paths = set() if chosen is None else set(chosen["path"])
+        seen, real, nearest, names = read_cached(samples, given, paths)
+    else:
+        seen, real, names = look(samples, given, detector, resize, resolution)
+    row = vars(run) | ({} if chosen is None else {"subset_images": len(chosen)})
+    row |= score_features(seen, real) | {"resolution": resolution}
+    row |= {} if weights is None else _training(weights, sampling)
+    _write(pd.DataFrame([row | names]), output)
+    if pairs:
+        write_table(closest_pairs(real.copies, nearest), pairs)
 
-    `spatial`, `subset` and `copies` where they are known: statistics of spatial features and of the training
-    images, and the samples' distances to the latter.
-    """
 
-    name: str
-    statistics: Gaussian
-    features: Any
-    spatial: Gaussian | None = None
-    subset: Gaussian | None = None
-    copies: Copies | None = None
+def look(
+    samples: Path, references: list[Path], detector: Path | None, resize: str, resolution: int | None
+) -> tuple[Samples, Reference, dict[str, str]]:
+    """What a detector sees of two sets of images on disk, and the detector's name and digest."""
+    from gadc.detectors import open_detector
+    from gadc.image_sets import see, see_reference
 
-
-def score_features(samples: Samples, reference: Reference) -> dict[str, Any]:
-    """Every metric of samples against a reference, and what it takes to compare it; None where undefined."""
-    kernel = kernel_distance(samples.features, reference.features)
-    manifold = compare(samples.features, reference.features, NEIGHBOURS, WIDE_NEIGHBOURS)
-    inception = None if samples.logits is None else inception_score(samples.logits)
-    copies = reference.copies
-    return {
-        "fid": frechet_distance(fit(samples.features), reference.statistics),
-        "sfid": reference.spatial
-        and samples.spatial
-        and frechet_distance(samples.spatial, reference.spatial),
-        "inception_score": inception and inception.mean,
-        **asdict(manifold),
-        "kid": kernel.mean,
-        "agreement": _agreement(samples),
-        "copy_rate": copies.rate if copies and copies.judged else None,
-        "subset_fid": reference.subset and frechet_distance(reference.subset, reference.statistics),
-        "samples": len(samples.features),
-        "inception_split": inception and inception.split_size,
-        "kid_subset": kernel.subset_size,
-        "neighbours": f"{NEIGHBOURS} and {WIDE_NEIGHBOURS}",
-        "copies_judged": copies.judged if copies else None,
-        "reference": reference.name,
-        "manifold_reference": len(reference.features),
-    }
+    if detector is None or resize not in ("tensorflow", "clean") or len(references) != 1:
+        raise InputError(
+            "images are scored by --detector FILE, an encoder or the FID Inception, "
+            "with --resize tensorflow or clean, against one --reference."
+        )
+    opened = open_detector(detector, resize)
+    seen, real = see(samples, opened), see_reference(references[0], opened, resolution)
+    return seen, real, {"detector": opened.name, "detector_digest": opened.digest[:12]}
 
 
-def _agreement(samples: Samples) -> float | None:
-    """Share of samples whose likeliest class is the one they were drawn for."""
-    if samples.logits is None or samples.labels is None or samples.columns is None:
-        return None
-    predicted = np.asarray(samples.logits)[:, np.asarray(samples.columns)].argmax(1)
-    return float((predicted == np.asarray(samples.labels)).mean())
+def read_cached(
+    features: Path, references: list[Path], chosen: set[str]
+) -> tuple[Samples, Reference, list[str], dict[str, str]]:
+    """Cached features of samples and reference, each sample's nearest `chosen` image, the detector's name."""
+    with open_shard(features) as cached, ExitStack() as stack:
+        shards = [stack.enter_context(open_shard(path)) for path in references]
+        for path, shard in zip(references, shards, strict=True):
+            if shard.attrs["digest"] != cached.attrs["digest"]:
+                raise InputError(f"{path} and {features} are features of different detectors; delete both.")
+        samples = read_samples(cached)
+        reference, nearest = read_reference(shards, chosen, samples)
+        names = {"detector": cached.attrs["detector"], "detector_digest": cached.attrs["digest"][:12]}
+        return samples, reference, nearest, names
 
 
 def read_samples(file: h5py.File) -> Samples:
-    """Samples as `detect` cached them."""
-    return Samples(*(file[name][()] for name in ("features", "logits", "labels", "columns")))
+    """Samples as `detect` cached them; logits, columns and spatial statistics only where they are."""
+    arrays = {name: file[name][()] for name in ("features", "logits", "labels", "columns") if name in file}
+    return Samples(**arrays, spatial=_statistics(file, "spatial_"))
 
 
 def read_reference(
@@ -103,8 +129,11 @@ def read_reference(
 ) -> tuple[Reference, list[str]]:
     """The study's images as reference, and the path of each sample's nearest image among the `chosen` ones.
 
-    Features are read once, a class at a time; those of an even spread of images are kept.
+    Features are read once, a class at a time; those of an even spread of images are kept. The features of a
+    reference batch, in a file beside the study's, take their place but for what concerns the chosen images.
     """
+    batch = next((shard for shard in shards if "features" in shard), None)
+    shards = [shard for shard in shards if shard is not batch]
     everything, subset, kept, seen = Moments(), Moments(), [], set()
     copies, nearest = Copies(samples.features, samples.labels), [""] * len(samples.features)
     picked = spread(sum(len(group["paths"]) for shard in shards for group in shard.values()))
@@ -120,20 +149,12 @@ def read_reference(
                 nearest[sample] = paths[copies.nearest[sample]]
     if unknown := set(np.unique(samples.labels).tolist()) - seen:
         raise InputError(f"samples have class index {min(unknown)}, of which the reference has no image.")
-    reference = Reference(
-        name=f"the study's {everything.count} images",
-        statistics=everything.gaussian(),
-        features=np.concatenate(kept),
-        subset=subset.gaussian() if subset.count > 1 else None,
-        copies=copies,
-    )
-    return reference, nearest
-
-
-def spread(count: int) -> np.ndarray:
-    """Places of at most `REFERENCE_IMAGES` images, spread evenly over `count` in the order of the index."""
-    # ASSUME: ADM's reference batch holds 10,000 random images; an even spread serves every class alike
-    return np.linspace(0, count - 1, min(count, REFERENCE_IMAGES)).round().astype(int)
+    own = {"subset": subset.gaussian() if subset.count > 1 else None, "copies": copies}
+    if batch is not None:
+        images, spatial = batch["features"][()], _statistics(batch, "spatial_")
+        return Reference(batch.attrs["name"], _statistics(batch), images, spatial, **own), nearest
+    name = f"the study's {everything.count} images"
+    return Reference(name, everything.gaussian(), np.concatenate(kept), **own), nearest
 
 
 def closest_pairs(copies: Copies, nearest: list[str], count: int = PAIRS) -> pd.DataFrame:
@@ -150,45 +171,30 @@ def _classes(shards: list[h5py.File]) -> Iterator[tuple[int, np.ndarray, list[st
             yield int(group.attrs["class_index"]), group["features"][()], read_text(group["paths"])
 
 
-@take(sampling=Sampling)
-def score(
-    references: Annotated[
-        list[Path], typer.Argument(help="Features of the study's images, a file per shard.")
-    ],
-    features: Annotated[
-        Path, typer.Option(help="Features, logits and labels of the samples, from `detect`.")
-    ],
-    subset: Annotated[Path, typer.Option(help="Subset that the generator was trained on.")],
-    weights: Annotated[Path, typer.Option(help="Generator, from `train`.")],
-    output: Annotated[Path, typer.Option(help="One row of scores (CSV).")],
-    method: Annotated[str, typer.Option(help="Name of the method.")],
-    generator: Annotated[str, typer.Option(help="Name of the generator.")],
-    budget: Annotated[str, typer.Option(help="Name of the budget.")],
-    seed: Annotated[int, typer.Option(help="Seed of the training.")],
-    resolution: Annotated[int, typer.Option(help="Side of the images, in pixels.")],
-    decoder: Annotated[str, typer.Option(help="Name of the space that the generator works in.")],
-    sampling: Sampling,
-    pairs: Annotated[
-        Path | None, typer.Option(help="Samples nearest to training images, and those (CSV).")
-    ] = None,
-) -> None:
-    """Score a run's samples against the study's images."""
+def _statistics(file: h5py.File, prefix: str = "") -> Gaussian | None:
+    """Statistics that a file of features holds."""
+    if f"{prefix}mean" not in file:
+        return None
+    return Gaussian.of(file[f"{prefix}mean"][()], file[f"{prefix}covariance"][()])
+
+
+def _training(weights: Path, sampling: Sampling) -> dict[str, Any]:
+    """How the generator was trained and its images drawn."""
     trained, _ = read_artefact(weights, "a generator of `gadc train`", only="nothing")
-    with open_shard(features) as cached, ExitStack() as stack:
-        shards = [stack.enter_context(open_shard(path)) for path in references]
-        for path, shard in zip(references, shards, strict=True):
-            if shard.attrs["digest"] != cached.attrs["digest"]:
-                raise InputError(f"{path} and {features} are features of different detectors; delete both.")
-        chosen, samples = read_table(subset), read_samples(cached)
-        reference, nearest = read_reference(shards, set(chosen["path"]), samples)
-        row = {"method": method, "generator": generator, "budget": budget, "seed": seed}
-        row |= {"subset_images": len(chosen)}
-        row |= score_features(samples, reference)
-        row |= {"resolution": resolution, "decoder": decoder, "objective": trained["objective"]}
-        row |= {"training_steps": trained["steps"], "ema": trained["ema"]}
-        row |= {"sampler": sampling.sampler, "steps": sampling.steps, "guidance": sampling.guidance}
-        row |= {"labels": sampling.labels, "sampling_seed": sampling.seed}
-        row |= {"detector": cached.attrs["detector"], "detector_digest": cached.attrs["digest"][:12]}
-    write_table(pd.DataFrame([row]), output)
-    if pairs:
-        write_table(closest_pairs(reference.copies, nearest), pairs)
+    return {
+        "objective": trained["objective"],
+        "training_steps": trained["steps"],
+        "ema": trained["ema"],
+        "sampler": sampling.sampler,
+        "steps": sampling.steps,
+        "guidance": sampling.guidance,
+        "labels": sampling.labels,
+        "sampling_seed": sampling.seed,
+    }
+
+
+def _write(row: pd.DataFrame, output: Path | None) -> None:
+    if output:
+        write_table(row, output)
+    else:
+        print(row.T.dropna().to_string(header=False))
