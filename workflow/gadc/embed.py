@@ -41,7 +41,11 @@ def embed_classes(
         for rows in classes.values()
         for start in range(0, len(rows), step)
     ]
-    stream = iter(track(batches(groups, _reader(images, encoder, size), workers), "embed", len(groups)))
+    stream = iter(
+        track(
+            batches(groups, _reader(images, encoder, size), workers), f"embed, batches of {step}", len(groups)
+        )
+    )
     for name, rows in classes.items():
         parts = [next(stream) for _ in range(0, len(rows), step)]
         features = [_encode(encoder, batch) for batch in parts if batch.paths]

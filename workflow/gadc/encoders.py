@@ -56,8 +56,11 @@ class Encoder:
 
     def features(self, images: Sequence[Any] | np.ndarray) -> Tensor:
         """float32 [n, d] on the CPU of RGB images: uint8 [n, h, w, 3], or a list of uint8 [h, w, 3]."""
-        parts = [images[start : start + self.batch] for start in range(0, len(images), self.batch)]
-        return torch.cat([self.encode(np.stack([self.prepare(i) for i in part])).cpu() for part in parts])
+        groups = [
+            range(len(images))[start : start + self.batch] for start in range(0, len(images), self.batch)
+        ]
+        prepared = batches(groups, lambda number: self.prepare(images[number]))
+        return torch.cat([self.encode(batch.pixels).cpu() for batch in prepared])
 
     def prepare(self, image: Any) -> np.ndarray:
         """uint8 [side, side, 3], the network's input before normalisation, of one RGB image."""

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,9 @@ EXTENSIONS = (
     ".pgm",
     ".pbm",
 )
+
+
+T = TypeVar("T")
 
 
 class Source(Protocol):
@@ -139,18 +142,19 @@ def load(images: Source, path: str, size: int | None = None) -> np.ndarray:
 class Batch:
     """Decoded images in order: paths, pixels [b, ...], and (path, reason) of what could not be decoded."""
 
-    paths: list[str]
+    paths: list
     pixels: np.ndarray
     unreadable: list[tuple[str, str]]
 
 
 def batches(
-    groups: Iterable[Sequence[str]], read: Callable[[str], np.ndarray], workers: int = 2
+    groups: Iterable[Sequence[T]], read: Callable[[T], np.ndarray], workers: int = 2
 ) -> Iterator[Batch]:
     """Yield the images of each group of paths, in order, decoded ahead of need by `workers` threads.
 
     Pillow leaves Python's lock while it decodes and resizes, so threads are enough. The number of workers
-    changes no pixel. `read` turns a path into pixels of one shape, or raises Unreadable.
+    changes no pixel. `read` turns a path (or what else stands for an image) into pixels of one shape, or
+    raises Unreadable.
     """
     pool = ThreadPoolExecutor(max_workers=max(1, workers))
     waiting: deque = deque()
@@ -165,7 +169,7 @@ def batches(
         pool.shutdown(cancel_futures=True)
 
 
-def _read_batch(group: Sequence[str], read: Callable[[str], np.ndarray]) -> Batch:
+def _read_batch(group: Sequence[T], read: Callable[[T], np.ndarray]) -> Batch:
     """Decode one group of paths."""
     paths, pixels, unreadable = [], [], []
     for path in group:
