@@ -96,6 +96,21 @@ def test_features_logits_and_spatial_features_equal_torch_fidelity(weights) -> N
     assert torch.allclose(seen.spatial.view(2, 17, 17, 7), kept[0][:, :7].permute(0, 2, 3, 1), atol=1e-6)
 
 
+def test_a_detector_embeds_images_as_an_encoder_does(script, tmp_path) -> None:
+    from commands import call
+    from gadc.embed import embed_shard
+    from gadc.images import load, source
+    from gadc.index import index
+    from gadc.settings import Images
+
+    images, detector = Images(source="digits", per_class=3, classes=2), Inception(script)
+    call(index, "--source", "digits", "--per-class", 3, "--classes", 2, "--output", tmp_path / "i.csv")
+    groups = embed_shard(tmp_path / "i.csv", detector, images, tmp_path / "state", size=8)
+    opened = source(images)
+    pixels = np.stack([load(opened, path) for path, _ in opened.images("1")])
+    assert np.allclose(groups[1][2]["features"], detector(nchw(pixels)).features, rtol=1e-5, atol=1e-6)
+
+
 def test_batches_change_no_feature(script) -> None:
     detector, images = Inception(script), nchw(pixels(5))
     alone = torch.cat([detector(image[None]).features for image in images])
@@ -164,6 +179,11 @@ def test_stages_that_do_not_add_up_are_noticed(tmp_path, monkeypatch) -> None:
     path = inceptions.write_script(tmp_path / "twisted.pt")
     with pytest.raises(InputError, match="do not add up"):
         Inception(path)
+
+
+def test_another_way_of_resizing_is_refused(script) -> None:
+    with pytest.raises(InputError, match="resize is 'bicubic'; it must be tensorflow or clean"):
+        Inception(script, "bicubic")
 
 
 def test_a_missing_file_says_what_to_download(tmp_path) -> None:

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +13,7 @@ from gadc.adm import write_samples
 from gadc.detectors import open_detector
 from gadc.errors import InputError
 from gadc.frechet import fit, frechet_distance
-from gadc.image_sets import see
+from gadc.image_sets import reference_batch, see
 from gadc.index import index
 from gadc.score import score
 from inceptions import write_script
@@ -102,6 +103,27 @@ def test_stored_statistics_serve_the_fid_inception_only(tmp_path, inception, enc
     assert scores["manifold_reference"] == COUNT
     for other in (("--detector", encoder), ("--detector", inception, "--resize", "clean")):
         assert row(tmp_path, *words, *other)["reference"] == f"{COUNT} images of batch.npz"
+
+
+def test_a_cached_reference_batch_scores_as_the_batch_itself(tmp_path, inception) -> None:
+    stored = np.random.default_rng(2).normal(size=(64, 2048))
+    statistics = {"mu": stored.mean(0), "sigma": np.cov(stored, rowvar=False)}
+    np.savez(tmp_path / "batch.npz", arr_0=images(0), **statistics)
+    folder, detector = write_folder(tmp_path / "s", images(1)), open_detector(inception)
+    call(
+        reference_batch,
+        *("--images", tmp_path / "batch.npz", "--detector", inception, "--output", tmp_path / "batch.h5"),
+    )
+    with h5py.File(tmp_path / "samples.h5", "w") as file:
+        file["features"], file["labels"] = see(folder, detector).features, np.zeros(COUNT)
+        file.attrs.update({"digest": detector.digest, "detector": detector.name, "complete": True})
+    direct = row(
+        tmp_path, "--samples", folder, "--reference", tmp_path / "batch.npz", "--detector", inception
+    )
+    cached = row(tmp_path, "--samples", tmp_path / "samples.h5", "--reference", tmp_path / "batch.h5")
+    for key in ("fid", "precision", "recall", "density", "coverage", "kid"):
+        assert cached[key] == pytest.approx(direct[key], rel=1e-6)
+    assert cached["reference"] == "statistics stored in batch.npz"
 
 
 def test_the_order_of_files_and_the_batch_change_no_fid(tmp_path, inception, monkeypatch) -> None:

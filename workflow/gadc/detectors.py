@@ -9,7 +9,7 @@ import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from gadc.encoders import BATCH, Encoder
 from gadc.errors import InputError
+from gadc.preprocess import Preprocess
 from gadc.storage import file_digest
 
 SIDE = 299  # of the FID Inception's input
@@ -46,6 +47,7 @@ class Detector:
     name: str
     digest: str
     device: torch.device
+    preprocess: Preprocess
     classes: Sequence[str] | None = None
 
     def __call__(self, images: Tensor) -> Seen:
@@ -82,13 +84,15 @@ class Inception(Detector):
 
     def __init__(self, path: Path, resize: Resize = "tensorflow", device: str = "cpu") -> None:
         path = Path(path)
+        if resize not in get_args(Resize):
+            raise InputError(f"resize is {resize!r}; it must be tensorflow or clean.")
         if path.suffix not in FILES or not path.is_file():
             raise InputError(
                 f"{path} is not the FID Inception: download {' or '.join(FILES.values())} and name that file."
             )
         self.name, self.resize, self.device = f"fid-inception-{resize}", resize, torch.device(device)
         self.digest = f"{resize}-{file_digest(path)}"
-        self._resizer = _resizer(resize)
+        self.preprocess, self._resizer = Preprocess(side=SIDE, resize=SIDE, mode="squash"), _resizer(resize)
         self._network = {".pt": _read_script, ".pth": _read_weights}[path.suffix](path, self.device)
 
     def prepare(self, image: Any) -> np.ndarray:
@@ -190,7 +194,7 @@ class Encoded(Detector):
     def __init__(self, path: Path, device: str = "cpu") -> None:
         self._encoder = Encoder(path, device)
         self.name, self.digest, self.device = self._encoder.name, self._encoder.digest, self._encoder.device
-        self.classes = self._encoder.classes
+        self.classes, self.preprocess = self._encoder.classes, self._encoder.preprocess
 
     def prepare(self, image: Any) -> np.ndarray:
         """uint8 [side, side, 3], resized and cropped as the encoder's model wants it."""

@@ -2,18 +2,22 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
+import h5py
 import numpy as np
 import torch
+import typer
 
 from gadc.adm import ImageBatch
 from gadc.decoding import centre_crop, decode
-from gadc.detectors import Detector, Inception
+from gadc.detectors import Detector, Inception, open_detector
 from gadc.errors import InputError
 from gadc.frechet import Moments, fit
 from gadc.images import EXTENSIONS, batches
 from gadc.metrics import Reference, Samples, spread
 from gadc.progress import track
+from gadc.storage import replacing
 
 
 def see(path: Path, detector: Detector, size: int | None = None) -> Samples:
@@ -53,6 +57,25 @@ def see_reference(path: Path, detector: Detector, size: int | None = None) -> Re
     if stored:
         return Reference(f"statistics stored in {path.name}", stored, images, stored_spatial)
     return Reference(f"{len(seen.features)} images of {path.name}", fit(seen.features), images, seen.spatial)
+
+
+def reference_batch(
+    images: Annotated[Path, typer.Option(help="ADM reference batch (.npz), or a folder of real images.")],
+    detector: Annotated[Path, typer.Option(help="An encoder, or the FID Inception (.pt, .pth).")],
+    output: Annotated[Path, typer.Option(help="Features and statistics (HDF5), a reference of `score`.")],
+    resize: Annotated[str, typer.Option(help="FID Inception: tensorflow or clean.")] = "tensorflow",
+    resolution: Annotated[int | None, typer.Option(help="Side to which images are cropped first.")] = None,
+) -> None:
+    """Compute a detector's features and statistics of a reference batch, once for all runs."""
+    opened = open_detector(detector, resize)
+    reference = see_reference(images, opened, resolution)
+    with replacing(output) as beside, h5py.File(beside, "w") as file:
+        file["features"] = reference.features.numpy()
+        for prefix, gaussian in (("", reference.statistics), ("spatial_", reference.spatial)):
+            if gaussian:
+                file[f"{prefix}mean"], file[f"{prefix}covariance"] = gaussian.mean, gaussian.covariance
+        names = {"name": reference.name, "detector": opened.name, "digest": opened.digest}
+        file.attrs.update({**names, "complete": True})
 
 
 def open_images(path: Path, detector: Detector, size: int | None) -> tuple[int, Iterator[np.ndarray]]:

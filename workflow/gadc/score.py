@@ -147,7 +147,8 @@ def read_reference(
         if inside.any():
             for sample in np.flatnonzero(np.asarray(samples.labels) == label):
                 nearest[sample] = paths[copies.nearest[sample]]
-    if unknown := set(np.unique(samples.labels).tolist()) - seen:
+    unknown = set(np.unique(samples.labels).tolist()) - seen
+    if shards and unknown:
         raise InputError(f"samples have class index {min(unknown)}, of which the reference has no image.")
     own = {"subset": subset.gaussian() if subset.count > 1 else None, "copies": copies}
     if batch is not None:
