@@ -42,13 +42,12 @@ class Latents:
         moved = None if self.deviation is None else self.deviation.to(device)
         return replace(self, mean=self.mean.to(device), deviation=moved, labels=self.labels.to(device))
 
-    def sample(self, chosen: Tensor, mirrored: Tensor, draw: torch.Generator) -> Tensor:
-        """Latents [b, c, h, w] of images [b], mirrored where 1, drawn anew from the posterior."""
+    def sample(self, chosen: Tensor, mirrored: Tensor, spread: Tensor | None) -> Tensor:
+        """Latents [b, c, h, w] of images [b], mirrored where 1, drawn from the posterior by `spread`."""
         mean = self.mean[chosen, mirrored].float()
         if self.deviation is None:
             return mean
-        noise = torch.randn(mean.shape, generator=draw, device=mean.device)
-        return mean + self.deviation[chosen, mirrored].float() * noise
+        return mean + self.deviation[chosen, mirrored].float() * spread
 
 
 @take(images=Images, autoencoder=Autoencoder)

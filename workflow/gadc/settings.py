@@ -164,7 +164,13 @@ class Training:
     ema_warmup: bool = setting(False, "Let the decay rise as (1 + step) / (10 + step) up to `ema`.")
     class_dropout: float = setting(0.1, "Share of labels replaced by the null class.", ge=0, lt=1)
     flip: bool = setting(True, "Draw each image or its mirror image with equal chance.")
-    checkpoint_every: int = setting(5000, "Steps between saved states.", gt=0)
+    microbatch: int | None = setting(
+        None, "Images of a GPU per forward pass, to save memory; all at once when none.", gt=0
+    )
+    checkpoint_every: int = setting(5000, "Steps between saved states; the newest two are kept.", gt=0)
+    milestone_every: int | None = setting(
+        None, "Keep the state of every multiple of so many steps for good.", gt=0
+    )
 
 
 @settings

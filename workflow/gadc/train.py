@@ -6,31 +6,35 @@ interrupted and taken up again is the run that never stopped (GADC sec. 4.1 give
 
 import hashlib
 import json
-import math
+import resource
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import torch
 import typer
-from torch import Tensor
 
-from gadc import diffusion, flow, state
+from gadc import state
 from gadc.artefacts import write_artefact
 from gadc.condition import Latents, read_latents
 from gadc.digest import code
-from gadc.errors import InputError, Unfinished
+from gadc.errors import Unfinished
+from gadc.examples import Examples
+from gadc.memory import keep_freed_memory
 from gadc.options import take
 from gadc.progress import say, track
-from gadc.seeds import stream
 from gadc.settings import Network, Training
 from gadc.storage import replacing
+from gadc.trainer import Trainer
 from gadc.transformer import build
+from gadc.workers import joined
 
 CHECK_EVERY = 50  # steps between looks at the loss: a look waits for the GPU
+MACHINE = ("microbatch", "checkpoint_every", "milestone_every")  # settings that change no number
 
 
 @take(network=Network, training=Training)
@@ -51,191 +55,124 @@ def train(
         float | None, typer.Option(help="Save and leave with status 75 after so long.")
     ] = None,
 ) -> None:
-    """Train a generator from scratch."""
+    """Train a generator from scratch; under torchrun on several GPUs."""
+    began = time.monotonic()
+    keep_freed_memory()
     data = read_latents(latents)
-    identity = {
-        "code": code("train"),
-        "objective": objective,
-        "seed": str(seed),
-        "latents": data.digest,
-        "network": json.dumps(asdict(network), sort_keys=True),
-        **{
-            f"training.{key}": str(value)
-            for key, value in asdict(training).items()
-            if key != "checkpoint_every"
-        },
-    }
+    identity = _identity(data, objective, network, training, seed)
     folder = state_folder / hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-    run = Run(data, objective, network, training, seed)
-    run.restore(state.newest(folder, identity))
-    steps = (
-        training.steps if len(data.labels) else 0
-    )  # an empty subset leaves the network as it was initialised
-    _advance(run, steps, folder, identity, minutes)
+    with joined() as workers:
+        torch.manual_seed(seed)
+        made = build(network, data.shape, data.classes, learn_sigma=objective == "adm")
+        examples = Examples(data, objective, training, seed, workers)
+        trainer = Trainer(made, examples, training, workers)
+        trainer.restore(state.newest(folder, identity))
+        _advance(trainer, folder, identity, began + 60 * minutes if minutes is not None else None)
+        if workers.rank:
+            return
     about = {
         "objective": objective,
         "network": asdict(network),
         "classes": data.classes,
         "shape": data.shape,
-        "steps": steps,
+        "steps": trainer.step,
         "ema": training.ema,
     }
     with replacing(history) as beside:
-        beside.write_text("".join(json.dumps(row) + "\n" for row in run.rows()))
-    write_artefact(output, about, run.average_weights())
+        beside.write_text("".join(json.dumps(row) + "\n" for row in trainer.rows()))
+    write_artefact(output, about, trainer.average_weights())
+    state.clear(folder, training.milestone_every)
 
 
-def _advance(run: "Run", steps: int, folder: Path, identity: dict[str, str], minutes: float | None) -> None:
+def _identity(
+    data: Latents, objective: str, network: Network, training: Training, seed: int
+) -> dict[str, str]:
+    """What a state must have in common with a run that takes it up."""
+    numbers = {f"training.{key}": str(value) for key, value in asdict(training).items() if key not in MACHINE}
+    names = {"objective": objective, "seed": str(seed), "latents": data.digest, "code": code("train")}
+    return names | {"network": json.dumps(asdict(network), sort_keys=True)} | numbers
+
+
+def _advance(trainer: Trainer, folder: Path, identity: dict[str, str], deadline: float | None) -> None:
     """Take the steps that are left, saving the state now and then, and at a signal or when time is up."""
-    training, began, stop = run.training, time.monotonic(), Stop()
-    if run.step:
-        say(f"going on from step {run.step} of {steps}")
-    for step in track(range(run.step, steps), "training", total=steps, start=run.step):
-        run.advance()
-        last = step + 1 == steps
-        late = minutes is not None and time.monotonic() - began > 60 * minutes
-        if last or stop.asked or late or (step + 1) % CHECK_EVERY == 0:
-            run.check()
-        if last or stop.asked or late or (step + 1) % training.checkpoint_every == 0:
-            path = state.save(folder, run.step, run.tensors(), identity)
-            if (stop.asked or late) and not last:
-                raise Unfinished(
-                    f"stopped after step {run.step} of {steps}; the state is in {path}, run again to go on."
-                )
+    training, workers = trainer.training, trainer.workers
+    # an empty subset leaves the network as it was initialised
+    steps = training.steps if trainer.examples.latents.paths else 0
+    quiet = workers.rank > 0
+    pace = Pace(trainer)
+    if not quiet:
+        say(_greeting(trainer, steps, folder, identity))
+    todo = range(trainer.step, steps)
+    with stop_signals() as stop:
+        for step in todo if quiet else track(todo, "training", total=steps, start=trainer.step):
+            trainer.advance()
+            late = deadline is not None and time.monotonic() > deadline
+            leave = workers.any(bool(stop) or late)
+            last, done = step + 1 == steps, step + 1
+            saving = last or leave or _due(training, done)
+            if saving or done % CHECK_EVERY == 0:
+                trainer.check()  # before the state is saved: a spoilt one never is
+            if saving and not quiet:
+                say(pace.line())
+                path = state.save(folder, done, trainer.tensors(), identity, training.milestone_every)
+            if leave and not last:
+                where = "" if quiet else f"; the state is in {path}, run again to go on"
+                raise Unfinished(f"stopped after step {done} of {steps}{where}.")
 
 
-class Stop:
-    """Notes that SIGTERM or SIGINT asked the process to leave; the work looks at `asked` between steps."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+def _due(training: Training, step: int) -> bool:
+    """Whether the state of a step is to be saved."""
+    return any(every and step % every == 0 for every in (training.checkpoint_every, training.milestone_every))
 
 
-class Run:
-    """Network, average, optimiser and history of one training, advanced step by step."""
+def _greeting(trainer: Trainer, steps: int, folder: Path, identity: dict[str, str]) -> str:
+    """What the run is about to do, with the share of its random start that the average would keep."""
+    if trainer.step:
+        return f"going on from step {trainer.step} of {steps}"
+    for other, differing in state.relatives(folder, identity):
+        say(f"{other} holds states of another run (other {', '.join(differing)}), which are not taken up")
+    training = trainer.training
+    kept = 1.0 if not training.ema_warmup else 0.0  # the warm-up forgets the start within a few steps
+    kept *= training.ema**steps
+    advice = "; set training.ema_warmup or lower training.ema" if steps and kept > 0.01 else ""
+    return (
+        f"{steps} steps of {training.batch} images on {trainer.workers.count} {trainer.workers.device.type}; "
+        f"the average keeps {kept:.0%} of the random start{advice}"
+    )
 
-    def __init__(
-        self, data: Latents, objective: str, network: Network, training: Training, seed: int
-    ) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.data, self.objective, self.training, self.seed = data.to(self.device), objective, training, seed
-        torch.manual_seed(seed)
-        self.network = build(network, data.shape, data.classes, learn_sigma=objective == "adm").to(
-            self.device
+
+class Pace:
+    """Images per second and memory since the training began."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer, self.began, self.first = trainer, time.monotonic(), trainer.step
+
+    def line(self) -> str:
+        """One line of the log."""
+        trainer = self.trainer
+        loss, norm, _ = trainer.history[-CHECK_EVERY:].mean(0).tolist()
+        images = (trainer.step - self.first) * trainer.training.batch / (time.monotonic() - self.began)
+        return (
+            f"step {trainer.step}: loss {loss:.4f}, gradient norm {norm:.3f}, {images:.0f} images/s, "
+            f"peak memory {_peak_memory(trainer.workers.device) / 2**20:.0f} MiB"
         )
-        self.network.train()
-        self.parameters = dict(self.network.named_parameters())
-        self.average = {name: value.detach().clone() for name, value in self.parameters.items()}
-        self.optimiser = torch.optim.AdamW(
-            self.parameters.values(),
-            lr=training.learning_rate,
-            weight_decay=training.weight_decay,
-            fused=True,
-        )
-        self.step, self.history, self.recent = 0, torch.zeros(0, 3), []
-        self.orders: dict[int, Tensor] = {}
 
-    def batch_of(self, step: int) -> Tensor:
-        """Indices [batch] of the images of a step: one shuffled pass over the subset after another."""
-        count, size = len(self.data.labels), self.training.batch
-        positions = range(step * size, (step + 1) * size)
-        needed = range(positions[0] // count, positions[-1] // count + 1)
-        self.orders = {
-            epoch: self.orders[epoch] if epoch in self.orders else self._order(epoch) for epoch in needed
-        }
-        every = torch.cat([self.orders[epoch] for epoch in needed])
-        start = positions[0] - needed[0] * count
-        return every[start : start + size].to(self.device)
 
-    def _order(self, epoch: int) -> Tensor:
-        return torch.randperm(len(self.data.labels), generator=stream("order", self.seed, epoch))
+def _peak_memory(device: torch.device) -> int:
+    """Most bytes in use so far: on the GPU, or of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
-    def advance(self) -> None:
-        """Take one optimiser step."""
-        training = self.training
-        rate = training.learning_rate * min(1.0, (self.step + 1) / max(1, training.warmup))
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            loss = self.loss(self.step)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), training.clip or math.inf)
-        self.optimiser.step()
-        decay = min(training.ema, (1 + self.step) / (10 + self.step)) if training.ema_warmup else training.ema
-        torch._foreach_lerp_(
-            list(self.average.values()), [p.detach() for p in self.parameters.values()], 1 - decay
-        )
-        self.recent.append(torch.stack([loss.detach().float(), norm.float(), loss.new_tensor(rate).float()]))
-        self.step += 1
 
-    def loss(self, step: int) -> Tensor:
-        """Mean loss of a step's images, with labels dropped for classifier-free guidance."""
-        training, data, draw = self.training, self.data, stream("noise", self.seed, step, device=self.device)
-        chosen = self.batch_of(step)
-        size = len(chosen)
-        mirrored = torch.rand(size, generator=draw, device=self.device) < 0.5 * training.flip
-        clean = data.sample(chosen, mirrored.long(), draw)
-        labels = data.labels[chosen]
-        dropped = torch.rand(size, generator=draw, device=self.device) < training.class_dropout
-        labels = torch.where(dropped, data.classes, labels)
-        noise = torch.randn(clean.shape, generator=draw, device=self.device)
-        method = {"adm": diffusion, "flow": flow}[self.objective]
-        time = method.draw_times(size, draw)
-        return method.losses(lambda x, t: self.network(x, t, labels), clean, time, noise).mean()
-
-    def check(self) -> None:
-        """Move the recent losses to the history; stop at the first that is not finite."""
-        if not self.recent:
-            return
-        recent = torch.stack(self.recent).cpu()
-        bad = (~recent[:, 0].isfinite()).nonzero()
-        if len(bad):
-            step = len(self.history) + int(bad[0])
-            names = [self.data.paths[i] for i in self.batch_of(step).tolist()[:8]]
-            raise InputError(
-                f"the loss of step {step} (seed {self.seed}) is not finite, images {', '.join(names)}, …: "
-                "lower training.learning_rate or set training.clip."
-            )
-        self.history, self.recent = torch.cat([self.history, recent]), []
-
-    def tensors(self) -> dict[str, Tensor]:
-        """All that the next step depends on, by name."""
-        parts = {f"network.{name}": value.detach() for name, value in self.parameters.items()}
-        parts |= {f"average.{name}": value for name, value in self.average.items()}
-        for name, value in self.parameters.items():
-            for moment in ("exp_avg", "exp_avg_sq"):
-                parts[f"{moment}.{name}"] = self.optimiser.state[value][moment]
-        return parts | {"history": self.history}
-
-    def restore(self, found: tuple[int, dict[str, Tensor]] | None) -> None:
-        """Take up a saved state; None leaves the run at its start."""
-        if found is None:
-            return
-        self.step, tensors = found
-        self.history = tensors["history"]
-        for name, value in self.parameters.items():
-            value.data.copy_(tensors[f"network.{name}"])
-            self.average[name].copy_(tensors[f"average.{name}"])
-            moments = {key: tensors[f"{key}.{name}"].to(self.device) for key in ("exp_avg", "exp_avg_sq")}
-            self.optimiser.state[value] = {
-                "step": torch.tensor(float(self.step), device=self.device),
-                **moments,
-            }
-
-    def average_weights(self) -> dict[str, Tensor]:
-        """Averaged weights by name, with the buffers of the network."""
-        return dict(self.network.state_dict()) | self.average
-
-    def rows(self) -> list[dict[str, float]]:
-        """History as rows step, loss, gradient_norm, learning_rate."""
-        keys = ("loss", "gradient_norm", "learning_rate")
-        return [
-            {"step": step} | dict(zip(keys, row, strict=True))
-            for step, row in enumerate(self.history.tolist(), 1)
-        ]
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """Collect SIGTERM and SIGINT in a list instead of dying of them; the work looks at it between steps."""
+    asked: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda number, frame: asked.append(number)) for number in numbers]
+    try:
+        yield asked
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
