@@ -68,6 +68,8 @@ def build(cls: Any, values: dict[str, Any]) -> Any:
         where = "--" + "-".join(str(place) for place in places).replace("_", "-")
         if fault["type"] == "unexpected_keyword_argument":
             raise InputError(f"{where} is no option of {fault['loc'][0]}; leave it out.") from None
+        if not places:  # a fault of several settings together
+            raise InputError(fault["msg"].removeprefix("Value error, ") + ".") from None
         raise InputError(f"{where} {fault.get('input')!r}: {fault['msg']}.") from None
 
 

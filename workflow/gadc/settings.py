@@ -157,6 +157,7 @@ class Training:
     steps: int = setting(100_000, "Optimiser steps.", ge=0)
     batch: int = setting(128, "Images per step over all GPUs.", gt=0)
     learning_rate: float = setting(1e-4, "AdamW's learning rate.", gt=0)
+    beta2: float = setting(0.999, "AdamW's decay of the squared gradients.", gt=0, lt=1)
     weight_decay: float = setting(0.0, "AdamW's weight decay.", ge=0)
     warmup: int = setting(0, "Steps over which the learning rate rises from zero.", ge=0)
     clip: float | None = setting(None, "Largest gradient norm; no clipping when none.", gt=0)
@@ -171,6 +172,20 @@ class Training:
     milestone_every: int | None = setting(
         None, "Keep the state of every multiple of so many steps for good.", gt=0
     )
+
+
+@settings
+class Recipe:
+    """What a generator is trained with besides classes; `plain` has none of it, the paper's has both."""
+
+    text_encoder: str | None = setting(None, "Name of the text encoder of the classes' captions.")
+    feature_encoder: str | None = setting(None, "Name of the encoder whose patch features are aligned to.")
+    dropout: Literal["independent", "joint"] = setting(
+        "independent", "Whether a class and its caption are dropped apart, as released, or together."
+    )
+    alignment_weight: float = setting(0.5, "Weight of the alignment loss.", ge=0)
+    alignment_block: int = setting(8, "Block after which tokens are aligned.", gt=0)
+    alignment_hidden: int = setting(2048, "Hidden width of the alignment's projection.", gt=0)
 
 
 @settings
@@ -198,6 +213,18 @@ class Autoencoder:
     kind: Literal["kl", "tiny"] = setting("kl", "AutoencoderKL, or the deterministic AutoencoderTiny.")
     path: str = setting("", "Local folder in diffusers' layout, or a name on the hub.")
     revision: str | None = setting(None, "Commit on the hub; required for a name on the hub.")
+
+
+@settings
+class TextEncoder:
+    """T5 encoder that reads the caption of each class, loaded by transformers."""
+
+    path: str = setting(description="Local folder in transformers' layout, or a name on the hub.")
+    revision: str | None = setting(None, "Commit on the hub; required for a name on the hub.")
+    tokens: int = setting(16, "Tokens to which a caption is cut or padded.", gt=0)
+    captions: str | None = setting(
+        None, "Table class,caption (CSV); WordNet's names, else the folders' names, when none."
+    )
 
 
 __all__ = ["Autoencoder", "Encoder", "Images", "Method", "Network", "Sampling", "Training"]

@@ -33,6 +33,7 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(
             self.parameters.values(),
             lr=training.learning_rate,
+            betas=(0.9, training.beta2),
             weight_decay=training.weight_decay,
             fused=True,
         )
