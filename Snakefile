@@ -9,6 +9,8 @@
 #   selections/{method}/{budget}/{shard}.csv            chosen images of some classes
 #   subsets/{method}/{budget}.csv                       chosen images of all classes
 #   latents/{space}/{resolution}/{method}/{budget}.h5   the same, as a generator sees them
+#   captions/{text_encoder}.h5                          of each class, for recipes that have them
+#   patches/{encoder}/{resolution}/{method}/{budget}.h5 features to align to, likewise
 #   generators/{generator}/{method}/{budget}/seed{seed}.safetensors
 #   samples/{generator}/{method}/{budget}/seed{seed}/{part}.npz
 #   features/{generator}/{method}/{budget}/seed{seed}.h5          of the samples, by the detector
@@ -32,6 +34,9 @@ from gadc.plan import Plan, environment
 configfile: "config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 try:
     PLAN = Plan(config)
 except InputError as error:
@@ -46,6 +51,7 @@ wildcard_constraints:
     generator=PLAN.names("generators"),
     budget=PLAN.names("budgets"),
     space=PLAN.names("spaces"),
+    text_encoder=PLAN.names("text_encoders"),
     resolution=r"\d+",
     seed=r"\d+",
 
