@@ -56,11 +56,13 @@ def _count(
     recalled, covered = torch.zeros(2, len(real), dtype=torch.bool, device=narrow.device)
     inside = 0
     for tile in tiles(generated, real):
-        precise[tile.rows] |= tile.within(narrow[None, tile.columns]).any(1)
-        recalled[tile.columns] |= tile.within(sample_radii[tile.rows, None]).any(0)
-        dense = tile.within(wide[None, tile.columns], rim=False)
-        covered[tile.columns] |= dense.any(0)
-        inside += int(dense.count_nonzero())
+        rows, columns, squared = tile.near(narrow[None, tile.columns], wide[None, tile.columns])
+        precise[rows[squared <= narrow[columns]]] = True
+        within = squared < wide[columns]
+        covered[columns[within]] = True
+        inside += int(within.count_nonzero())
+        rows, columns, squared = tile.near(sample_radii[tile.rows, None])
+        recalled[columns[squared <= sample_radii[rows]]] = True
     return precise, recalled, covered, inside
 
 

@@ -69,9 +69,9 @@ def _compare(samples: Tensor, training: Tensor, held_out: Tensor) -> tuple[Tenso
         squared, index = (found[:, 0] for found in nearest(generated, Points.of(training, centre), 1))
         nearer, as_near = torch.zeros(2, len(samples), dtype=torch.float64, device=samples.device)
         for tile in tiles(generated, unseen):
-            limit = squared[tile.rows, None]
-            nearer[tile.rows] += tile.within(limit, rim=False).sum(1)
-            as_near[tile.rows] += tile.within(limit).sum(1)
+            rows, _, other = tile.near(squared[tile.rows, None])
+            nearer += torch.bincount(rows[other < squared[rows]], minlength=len(samples))
+            as_near += torch.bincount(rows[other <= squared[rows]], minlength=len(samples))
     sizes = len(held_out), len(training)
     return squared, index, (_all_missed(nearer, *sizes) + _all_missed(as_near, *sizes)) / 2
 

@@ -5,6 +5,7 @@ whose order the bound leaves open are measured again, in float64 from the featur
 depend on tiles, threads or device. Memory is two copies of the features and a few tiles.
 """
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from torch import Tensor
 from gadc.errors import InputError
 
 TILE = 2048  # rows and columns of distances held at once
-NUMBERS = 2**22  # numbers widened to float64 at once when pairs are measured exactly
+NUMBERS = 2**17  # numbers widened to float64 at once when pairs are measured, few enough for a cache
 SPARE = 3  # neighbours kept beyond those asked for, so that a second look is rarely needed
 
 
@@ -63,18 +64,22 @@ class Tile:
     columns: slice
     low: Tensor
 
-    def within(self, radii: Tensor, rim: bool = True) -> Tensor:
-        """Whether squared distances [r, c] are at most (`rim`) or below `radii`, float64 [r, 1] or [1, c]."""
-        largest = self.first.squares[self.rows].max() + self.second.squares[self.columns].max()
-        inside = self.low < (radii - 2 * self.first.slack * largest).float()
-        rows, columns = ((self.low <= radii.float()) ^ inside).nonzero(as_tuple=True)
-        distances, limits = self.measure(rows, columns), radii.expand(self.low.shape)[rows, columns]
-        inside[rows, columns] = distances <= limits if rim else distances < limits
-        return inside
+    def near(self, limits: Tensor, *more: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Pairs that may lie within the largest of squared radii, float64 [r, 1] or [1, c]: who and how far.
 
-    def measure(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Squared distances, float64, of pairs given by their place in the tile."""
-        return measure(self.first, self.second, rows + self.rows.start, columns + self.columns.start)
+        Indices of the pairs in both sets, and squared distances, float64, that are on the right side of each
+        limit: measured where the bounds leave it open, else lower bounds.
+        """
+        largest = functools.reduce(torch.maximum, more, limits)
+        rows, columns = (self.low <= largest.float()).nonzero(as_tuple=True)
+        squared = self.low[rows, columns].double()
+        limits = [limit.expand(self.low.shape)[rows, columns] for limit in (limits, *more)]
+        rows, columns = rows + self.rows.start, columns + self.columns.start
+        error = 2 * self.first.slack * (self.first.squares[rows].double() + self.second.squares[columns])
+        unsure = [(squared <= limit) & (squared + error >= limit) for limit in limits]
+        unsure = functools.reduce(torch.logical_or, unsure)
+        squared[unsure] = measure(self.first, self.second, rows[unsure], columns[unsure])
+        return rows, columns, squared
 
 
 def tiles(first: Points, second: Points, triangle: bool = False) -> Iterator[Tile]:
@@ -108,7 +113,7 @@ def nearest(first: Points, second: Points, count: int) -> tuple[Tensor, Tensor]:
     for tile in tiles(first, second, triangle=first is second):
         _keep_smallest(bounds, indices, tile.rows, tile.low, tile.columns.start)
         if first is second and tile.rows != tile.columns:
-            _keep_smallest(bounds, indices, tile.columns, tile.low.T, tile.rows.start)
+            _keep_smallest(bounds, indices, tile.columns, tile.low.T.contiguous(), tile.rows.start)
     rows = torch.arange(len(first), device=indices.device).repeat_interleave(kept)
     distances, order = measure(first, second, rows, indices.flatten()).view_as(bounds).sort(1)
     distances, indices = distances[:, :count], indices.gather(1, order)[:, :count]
@@ -160,6 +165,7 @@ def _look_again(first: Points, second: Points, distances: Tensor) -> tuple[Tenso
     for tile in tiles(first, second):
         rows, columns = (tile.low <= distances[tile.rows, -1:].float()).nonzero(as_tuple=True)
         measured = torch.full_like(tile.low, torch.inf, dtype=torch.float64)
-        measured[rows, columns] = tile.measure(rows, columns)
+        pairs = rows + tile.rows.start, columns + tile.columns.start
+        measured[rows, columns] = measure(first, second, *pairs)
         _keep_smallest(best, indices, tile.rows, measured, tile.columns.start)
     return best, indices
