@@ -4,7 +4,6 @@ They are computed once: a latent cannot be flipped, and encoding would cost more
 """
 
 import csv
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,6 @@ import h5py
 import numpy as np
 import torch
 import typer
-from torch import Tensor
 
 from gadc import autoencoders
 from gadc.errors import InputError
@@ -20,34 +18,9 @@ from gadc.images import centre_crop, source
 from gadc.options import take
 from gadc.progress import say, track
 from gadc.settings import Autoencoder, Images
-from gadc.storage import file_digest, replacing
+from gadc.storage import replacing
 
 BATCH = 32
-
-
-@dataclass(frozen=True)
-class Latents:
-    """Training data of a generator: fp16 moments of each image and its mirror image, and labels."""
-
-    mean: Tensor  # [n, 2, c, h, w]; second index 1 is the mirror image
-    deviation: Tensor | None  # like mean; None where the encoder is deterministic
-    labels: Tensor  # [n]
-    paths: list[str]
-    classes: int
-    shape: tuple[int, int, int]
-    digest: str
-
-    def to(self, device: torch.device) -> "Latents":
-        """Copy with the tensors on a device."""
-        moved = None if self.deviation is None else self.deviation.to(device)
-        return replace(self, mean=self.mean.to(device), deviation=moved, labels=self.labels.to(device))
-
-    def sample(self, chosen: Tensor, mirrored: Tensor, spread: Tensor | None) -> Tensor:
-        """Latents [b, c, h, w] of images [b], mirrored where 1, drawn from the posterior by `spread`."""
-        mean = self.mean[chosen, mirrored].float()
-        if self.deviation is None:
-            return mean
-        return mean + self.deviation[chosen, mirrored].float() * spread
 
 
 @take(images=Images, autoencoder=Autoencoder)
@@ -107,23 +80,3 @@ def count_classes(index: Path) -> int:
     """Number of classes of an index table."""
     with index.open(newline="") as file:
         return len({row["class_index"] for row in csv.DictReader(file)})
-
-
-def read_latents(path: Path) -> Latents:
-    """Open the latents of a subset in memory."""
-    try:
-        with h5py.File(path) as file:
-            deviation = torch.from_numpy(file["deviation"][()]) if "deviation" in file else None
-            return Latents(
-                mean=torch.from_numpy(file["mean"][()]),
-                deviation=deviation,
-                labels=torch.from_numpy(file["label"][()]),
-                paths=[name.decode() for name in file["path"][()]],
-                classes=int(file.attrs["classes"]),
-                shape=tuple(int(side) for side in file["mean"].shape[2:]),
-                digest=file_digest(path),
-            )
-    except (OSError, KeyError) as error:
-        raise InputError(
-            f"{path} is not a whole file of latents ({error}); delete it and run again."
-        ) from None

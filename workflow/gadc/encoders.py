@@ -54,6 +54,11 @@ class Encoder:
         """Images per forward pass on this device."""
         return BATCH[self.device.type]
 
+    @property
+    def network(self) -> torch.nn.Module:
+        """The feature network, on the encoder's device."""
+        return self._network
+
     def features(self, images: Sequence[Any] | np.ndarray) -> Tensor:
         """float32 [n, d] on the CPU of RGB images: uint8 [n, h, w, 3], or a list of uint8 [h, w, 3]."""
         groups = [

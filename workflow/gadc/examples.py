@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from gadc import diffusion, flow
-from gadc.condition import Latents
 from gadc.seeds import stream
-from gadc.settings import Training
+from gadc.settings import Recipe, Training
+from gadc.sources import Sources
 from gadc.workers import Workers
 
 OBJECTIVES = {"adm": diffusion, "flow": flow}
@@ -25,28 +25,36 @@ class Batch:
     noise: Tensor  # like clean
     time: Tensor  # [b]
     labels: Tensor  # [b]; the number of classes where dropped
+    text: Tensor | None = None  # [b, tokens, width], zero where dropped
+    features: Tensor | None = None  # [b, h, w, width], flipped as the images are
 
     def __len__(self) -> int:
         return len(self.clean)
 
     def split(self, size: int | None) -> list["Batch"]:
         """Parts of at most `size` examples; the whole when None."""
-        parts = [getattr(self, name).split(size or len(self)) for name in self.__dataclass_fields__]
-        return [Batch(*part) for part in zip(*parts, strict=True)]
+        size = size or len(self)
+        return [
+            Batch(*(None if value is None else value[at : at + size] for value in vars(self).values()))
+            for at in range(0, len(self), size)
+        ]
 
 
 class Examples:
     """The training images of a run, dealt into batches."""
 
     def __init__(
-        self, latents: Latents, objective: str, training: Training, seed: int, workers: Workers
+        self,
+        sources: Sources,
+        objective: str,
+        training: Training,
+        recipe: Recipe,
+        seed: int,
+        workers: Workers,
     ) -> None:
-        self.latents, self.training, self.seed, self.workers = (
-            latents.to(workers.device),
-            training,
-            seed,
-            workers,
-        )
+        self.latents, self.patches = sources.latents.to(workers.device), sources.patches
+        self.captions = None if sources.captions is None else sources.captions.to(workers.device)
+        self.training, self.recipe, self.seed, self.workers = training, recipe, seed, workers
         self.objective = OBJECTIVES[objective]
         self.orders: dict[int, Tensor] = {}
 
@@ -69,12 +77,10 @@ class Examples:
         return torch.randperm(len(self.latents.paths), generator=stream("order", self.seed, number))
 
     def batch(self, step: int) -> Batch:
-        """This worker's share of a step, labels dropped for classifier-free guidance."""
-        training, latents, device = self.training, self.latents, self.workers.device
-        share, size = self.workers.share(training.batch), training.batch
-        # choices are drawn on the CPU: where they index images, no step waits for a GPU
-        mirrored, dropped = torch.rand(2, size, generator=stream("choices", self.seed, step))
-        mirrored, dropped = mirrored < 0.5 * training.flip, dropped < training.class_dropout
+        """This worker's share of a step, classes and captions dropped for classifier-free guidance."""
+        latents, device, size = self.latents, self.workers.device, self.training.batch
+        share, chosen = self.workers.share(size), self.chosen(step)
+        mirrored, dropped, silent = self._choices(step)
         draw = stream("noise", self.seed, step, device=device)
         shape = (size, *latents.shape)
         noise = torch.randn(shape, generator=draw, device=device)
@@ -82,8 +88,31 @@ class Examples:
         spread = None
         if latents.deviation is not None:
             spread = torch.randn(shape, generator=draw, device=device)[share]
-        chosen = self.chosen(step)[share].to(device, non_blocking=True)
-        mirrored, dropped = (part[share].to(device, non_blocking=True) for part in (mirrored, dropped))
-        labels = torch.where(dropped, latents.classes, latents.labels[chosen])
-        clean = latents.sample(chosen, mirrored.long(), spread)
-        return Batch(clean, noise[share], time[share], labels)
+        features = None if self.patches is None else self._moved(self.patches[chosen[share], mirrored[share]])
+        chosen, mirrored, dropped, silent = (
+            self._moved(part[share]) for part in (chosen, mirrored, dropped, silent)
+        )
+        labels = latents.labels[chosen]
+        text = None
+        if self.captions is not None:
+            text = self.captions[torch.where(silent, latents.classes, labels)].float()
+        clean = latents.sample(chosen, mirrored, spread)
+        labels = torch.where(dropped, latents.classes, labels)
+        return Batch(clean, noise[share], time[share], labels, text, features)
+
+    def _choices(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Of each image of a step: its mirror image (1) or not (0), class dropped, caption dropped.
+
+        They are drawn on the CPU: they index images, and no step is to wait for a GPU.
+        """
+        draws = torch.rand(3, self.training.batch, generator=stream("choices", self.seed, step))
+        dropped, silent = draws[1:] < self.training.class_dropout
+        if self.recipe.dropout == "joint":
+            silent = dropped
+        return (draws[0] < 0.5 * self.training.flip).long(), dropped, silent
+
+    def _moved(self, values: Tensor) -> Tensor:
+        """The values on this worker's device, copied while the GPU works."""
+        if self.workers.device.type == "cuda":
+            values = values.pin_memory()
+        return values.to(self.workers.device, non_blocking=True)

@@ -32,7 +32,11 @@ class FittedNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features [b, FEATURES] of images [b, 3, side, side]."""
-        return self.standardise(self.project(self.convolutions(x).flatten(1)))
+        return self.standardise(self.project(self.forward_features(x).flatten(1)))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Feature map [b, c, h, w] of images [b, 3, side, side]."""
+        return self.convolutions(x)
 
 
 def fit(images: np.ndarray, labels: np.ndarray, settings: Encoder) -> tuple[FittedNetwork, nn.Linear]:

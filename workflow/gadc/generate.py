@@ -15,6 +15,8 @@ from torch import Tensor
 
 from gadc import autoencoders
 from gadc.artefacts import read_artefact
+from gadc.diffusion import Predict
+from gadc.embedders import Captions
 from gadc.errors import InputError
 from gadc.options import take
 from gadc.progress import track
@@ -35,7 +37,7 @@ def generate(
 ) -> None:
     """Draw one shard of a run's images."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network, about = read_generator(weights, device)
+    network, captions, about = read_generator(weights, device)
     model = autoencoders.load(autoencoder if autoencoder.path else None, device)
     classes, shape = about["classes"], about["shape"]
     part, parts = map(int, shard.split("-of-"))
@@ -45,7 +47,9 @@ def generate(
     for start in track(range(0, len(ids), sampling.batch), "generating"):
         chosen = list(ids[start : start + sampling.batch])
         labels = label_of(chosen, classes, sampling).to(device)
-        latents = draw(network, about["objective"], labels, chosen, shape, sampling)
+        text = None if captions is None else captions[labels]
+        predict = guide(network, labels, sampling.guidance, sampling.guided_channels, text)
+        latents = draw(predict, device, chosen, shape, sampling)
         images.append(to_pixels(model.decode(latents.float()), chosen, weights))
     with replacing(output) as beside, beside.open("wb") as file:
         every = np.array(ids, dtype=np.int64)
@@ -57,7 +61,7 @@ def generate(
 def label_of(ids: list[int], classes: int, sampling: Sampling) -> Tensor:
     """Labels [b] of images: each class equally often, or uniform draws."""
     if sampling.labels == "random":
-        return torch.tensor([seed_of("label", sampling.seed, int(i)) % classes for i in ids])
+        return torch.tensor([seed_of("label", sampling.noise_seed, int(i)) % classes for i in ids])
     if sampling.images % classes:
         raise InputError(
             f"sampling.images is {sampling.images}, which {classes} classes do not divide into equal shares; "
@@ -68,21 +72,14 @@ def label_of(ids: list[int], classes: int, sampling: Sampling) -> Tensor:
 
 @torch.inference_mode()
 def draw(
-    network: Transformer,
-    objective: str,
-    labels: Tensor,
-    ids: list[int],
-    shape: Sequence[int],
-    sampling: Sampling,
+    predict: Predict, device: torch.device, ids: list[int], shape: Sequence[int], sampling: Sampling
 ) -> Tensor:
-    """Latents [b, *shape] of images with given labels and ids."""
-    device = labels.device
-    streams = [stream("sample", sampling.seed, i) for i in ids]
+    """Latents [b, *shape] of images with given ids, by a network that is guided already."""
+    streams = [stream("sample", sampling.noise_seed, i) for i in ids]
 
     def noise(step: int) -> Tensor:
         return torch.stack([torch.randn(shape, generator=own) for own in streams]).to(device)
 
-    predict = guide(network, labels, sampling.guidance, sampling.guided_channels)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         return SAMPLERS[sampling.sampler](predict, noise(-1), sampling.steps, noise)
 
@@ -99,11 +96,17 @@ def to_pixels(images: Tensor, ids: list[int], weights: Path) -> np.ndarray:
     return (images.float() * 127.5 + 128).clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
-def read_generator(path: Path, device: torch.device) -> tuple[Transformer, dict[str, Any]]:
-    """Rebuild a trained generator and what its file says about it."""
+def read_generator(path: Path, device: torch.device) -> tuple[Transformer, Tensor | None, dict[str, Any]]:
+    """A trained generator, its captions [classes + 1, tokens, width], and what its file says about it."""
     about, weights = read_artefact(path, "a generator of `gadc train`")
+    captions = weights.pop("captions", None)
     network = build(
-        Network(**about["network"]), about["shape"], about["classes"], about["objective"] == "adm"
+        Network(**about["network"]),
+        about["shape"],
+        about["classes"],
+        about["objective"] == "adm",
+        None if captions is None else Captions(*captions.shape[1:]),
     )
     network.load_state_dict(weights)
-    return network.to(device).eval().requires_grad_(False), about
+    captions = None if captions is None else captions.float().to(device)
+    return network.to(device).eval().requires_grad_(False), captions, about

@@ -108,8 +108,18 @@ class Plan:
 
     def training(self, generator: str) -> str:
         """Options of `train`."""
-        chosen = self.study.generators[generator]
-        return f"--objective {chosen.objective} {self.options(chosen.network, chosen.training)}"
+        chosen, recipe = self.study.generators[generator], self.study.recipe_of(generator)
+        return f"--objective {chosen.objective} {self.options(chosen.network, chosen.training, recipe)}"
+
+    def training_inputs(self, generator: str, method: str, budget: str) -> dict[str, str]:
+        """Files that a training depends on: latents, and what the generator's recipe attaches to them."""
+        resolution, recipe = self.study.generators[generator].resolution, self.study.recipe_of(generator)
+        files = {"latents": f"results/latents/{self.space(generator)}/{resolution}/{method}/{budget}.h5"}
+        if recipe.text_encoder:
+            files["captions"] = f"results/captions/{recipe.text_encoder}.h5"
+        if recipe.feature_encoder:
+            files["patches"] = f"results/patches/{recipe.feature_encoder}/{resolution}/{method}/{budget}.h5"
+        return files
 
     def sampling(self, generator: str) -> str:
         """Options of `generate`."""
@@ -145,11 +155,6 @@ class Plan:
             + " "
             + self.options(chosen.sampling)
         )
-
-    def generator_latents(self, generator: str, method: str, budget: str) -> str:
-        """Path of the latents that a generator is trained on."""
-        resolution = self.study.generators[generator].resolution
-        return f"results/latents/{self.space(generator)}/{resolution}/{method}/{budget}.h5"
 
     def runs(self, budget: str, pattern: str) -> list[str]:
         """Paths of a per-run artefact for every row and seed of a comparison."""

@@ -202,7 +202,7 @@ class Sampling:
     labels: Literal["balanced", "random"] = setting(
         "balanced", "Equal number of images per class, or uniform draws."
     )
-    seed: int = setting(0, "Seed of the starting noise; image i has its own stream.", ge=0)
+    noise_seed: int = setting(0, "Seed of the starting noise; image i has its own stream.", ge=0)
     batch: int = setting(64, "Images per forward pass; of no effect on the numbers.", gt=0)
 
 
@@ -227,4 +227,14 @@ class TextEncoder:
     )
 
 
-__all__ = ["Autoencoder", "Encoder", "Images", "Method", "Network", "Sampling", "Training"]
+__all__ = [
+    "Autoencoder",
+    "Encoder",
+    "Images",
+    "Method",
+    "Network",
+    "Recipe",
+    "Sampling",
+    "TextEncoder",
+    "Training",
+]

@@ -6,7 +6,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from gadc.errors import InputError
-from gadc.settings import Autoencoder, Encoder, Images, Method, Network, Sampling, Training
+from gadc.settings import (
+    Autoencoder,
+    Encoder,
+    Images,
+    Method,
+    Network,
+    Recipe,
+    Sampling,
+    TextEncoder,
+    Training,
+)
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")]  # names are parts of paths
 BUDGETLESS = {"full": "all", "none": "none"}  # selectors whose subset does not depend on a budget
@@ -26,6 +36,9 @@ class Generator(Closed):
     )
     resolution: int = Field(gt=0, description="Side of the images, in pixels.")
     autoencoder: Name | None = Field(None, description="Name of the autoencoder; pixels when none.")
+    recipe: Name = Field(
+        "plain", description="Name of the recipe; `plain` trains on images and classes alone."
+    )
     network: Network
     training: Training = Training()
     sampling: Sampling = Sampling()
@@ -65,6 +78,8 @@ class Study(Closed):
     budgets: dict[Name, Annotated[int, Field(gt=0)]] = Field(description="Images per class, by name.")
     encoders: dict[Name, Encoder] = Field({}, description="Networks whose features are compared.")
     autoencoders: dict[Name, Autoencoder] = Field({}, description="Image autoencoders.")
+    text_encoders: dict[Name, TextEncoder] = Field({}, description="Encoders of captions.")
+    recipes: dict[Name, Recipe] = Field({}, description="What is attached to the images in training.")
     methods: dict[Name, Annotated[Method, Field(discriminator="select")]] = Field(
         description="Ways to choose a subset."
     )
@@ -97,8 +112,14 @@ class Study(Closed):
             if hasattr(method, "encoder"):
                 yield f"methods.{name}.encoder", method.encoder, self.encoders
         for name, generator in self.generators.items():
+            yield f"generators.{name}.recipe", generator.recipe, {"plain": None} | self.recipes
             if generator.autoencoder:
                 yield f"generators.{name}.autoencoder", generator.autoencoder, self.autoencoders
+        for name, recipe in self.recipes.items():
+            if recipe.text_encoder:
+                yield f"recipes.{name}.text_encoder", recipe.text_encoder, self.text_encoders
+            if recipe.feature_encoder:
+                yield f"recipes.{name}.feature_encoder", recipe.feature_encoder, self.encoders
         for budget, comparison in self.comparisons.items():
             yield "comparisons", budget, self.budgets
             for method in comparison.methods:
@@ -109,6 +130,10 @@ class Study(Closed):
     def budget_of(self, method: str, budget: str) -> str:
         """Name of the budget in a method's paths: the study's, or `all` or `none` where none applies."""
         return BUDGETLESS.get(self.methods[method].select, budget)
+
+    def recipe_of(self, generator: str) -> Recipe:
+        """Recipe of a generator."""
+        return self.recipes.get(self.generators[generator].recipe, Recipe())
 
     def rows(self, budget: str) -> list[tuple[str, str, str]]:
         """(method, generator, budget in paths) of each row of `results/fid_{budget}.csv`, in order."""

@@ -9,35 +9,37 @@ import json
 import resource
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
 
 from gadc import state
 from gadc.artefacts import write_artefact
-from gadc.condition import Latents, read_latents
 from gadc.digest import code
+from gadc.embedders import Captions
 from gadc.errors import Unfinished
 from gadc.examples import Examples
 from gadc.memory import keep_freed_memory
 from gadc.options import take
 from gadc.progress import say, track
-from gadc.settings import Network, Training
-from gadc.storage import replacing
+from gadc.settings import Network, Recipe, Training
+from gadc.sources import Sources, read_captions, read_latents, read_patches
+from gadc.storage import file_digest, replacing
 from gadc.trainer import Trainer
-from gadc.transformer import build
+from gadc.transformer import Alignment, Transformer, build
 from gadc.workers import joined
 
 CHECK_EVERY = 50  # steps between looks at the loss: a look waits for the GPU
 MACHINE = ("microbatch", "checkpoint_every", "milestone_every")  # settings that change no number
+MACHINE += ("text_encoder", "feature_encoder")  # names; what they name is read from files
 
 
-@take(network=Network, training=Training)
+@take(network=Network, training=Training, recipe=Recipe)
 def train(
     latents: Annotated[Path, typer.Option(help="Latents of the subset, from `condition`.")],
     output: Annotated[Path, typer.Option(help="Averaged weights (safetensors).")],
@@ -50,6 +52,9 @@ def train(
     objective: Annotated[str, typer.Option(help="adm (DiT) or flow (SiT).")],
     network: Network,
     training: Training,
+    recipe: Recipe,
+    captions: Annotated[Path | None, typer.Option(help="Captions to condition on, from `captions`.")] = None,
+    patches: Annotated[Path | None, typer.Option(help="Features to align to, from `patches`.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of initialisation, order and noise.")] = 0,
     minutes: Annotated[
         float | None, typer.Option(help="Save and leave with status 75 after so long.")
@@ -59,38 +64,63 @@ def train(
     began = time.monotonic()
     keep_freed_memory()
     data = read_latents(latents)
-    identity = _identity(data, objective, network, training, seed)
+    sources = Sources(
+        data,
+        captions and read_captions(captions),
+        patches and read_patches(patches, data.paths),
+    )
+    identity = _identity(objective, seed, [latents, captions, patches], [network, training, recipe])
     folder = state_folder / hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
     with joined() as workers:
-        torch.manual_seed(seed)
-        made = build(network, data.shape, data.classes, learn_sigma=objective == "adm")
-        examples = Examples(data, objective, training, seed, workers)
-        trainer = Trainer(made, examples, training, workers)
+        examples = Examples(sources, objective, training, recipe, seed, workers)
+        trainer = Trainer(initialised(sources, objective, network, recipe, seed), examples, training, workers)
         trainer.restore(state.newest(folder, identity))
         _advance(trainer, folder, identity, began + 60 * minutes if minutes is not None else None)
         if workers.rank:
             return
-    about = {
-        "objective": objective,
-        "network": asdict(network),
-        "classes": data.classes,
-        "shape": data.shape,
-        "steps": trainer.step,
-        "ema": training.ema,
-    }
     with replacing(history) as beside:
         beside.write_text("".join(json.dumps(row) + "\n" for row in trainer.rows()))
-    write_artefact(output, about, trainer.average_weights())
+    about = {"objective": objective, "network": asdict(network), "classes": data.classes, "shape": data.shape}
+    about |= {"steps": trainer.step, "ema": training.ema, "recipe": asdict(recipe)}
+    attached = {} if sources.captions is None else {"captions": sources.captions}
+    write_artefact(output, about, trainer.average_weights() | attached)
     state.clear(folder, training.milestone_every)
 
 
+def initialised(sources: Sources, objective: str, network: Network, recipe: Recipe, seed: int) -> Transformer:
+    """The network at its start, with the parts that its sources call for."""
+    torch.manual_seed(seed)
+    latents, captions, patches = sources
+    alignment = (
+        Alignment(recipe.alignment_block, recipe.alignment_hidden, patches.shape[-1])
+        if patches is not None
+        else None
+    )
+    return build(
+        network,
+        latents.shape,
+        latents.classes,
+        learn_sigma=objective == "adm",
+        captions=None if captions is None else Captions(*captions.shape[1:]),
+        alignment=alignment,
+    )
+
+
 def _identity(
-    data: Latents, objective: str, network: Network, training: Training, seed: int
+    objective: str, seed: int, files: Sequence[Path | None], chosen: Sequence[Any]
 ) -> dict[str, str]:
     """What a state must have in common with a run that takes it up."""
-    numbers = {f"training.{key}": str(value) for key, value in asdict(training).items() if key not in MACHINE}
-    names = {"objective": objective, "seed": str(seed), "latents": data.digest, "code": code("train")}
-    return names | {"network": json.dumps(asdict(network), sort_keys=True)} | numbers
+    names = {"objective": objective, "seed": str(seed), "code": code("train")}
+    names |= {
+        what: "" if path is None else file_digest(path)
+        for what, path in zip(("latents", "captions", "patches"), files, strict=True)
+    }
+    for settings in chosen:
+        section = type(settings).__name__.lower()
+        names |= {
+            f"{section}.{key}": str(value) for key, value in asdict(settings).items() if key not in MACHINE
+        }
+    return names
 
 
 def _advance(trainer: Trainer, folder: Path, identity: dict[str, str], deadline: float | None) -> None:

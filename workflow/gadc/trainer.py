@@ -3,8 +3,10 @@
 from contextlib import nullcontext
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from gadc.alignment import alignment_losses
 from gadc.errors import InputError
 from gadc.examples import Batch, Examples
 from gadc.settings import Training
@@ -72,10 +74,20 @@ class Trainer:
 
     def _losses(self, part: Batch) -> Tensor:
         """Loss [b] of each example."""
+        projected = []
+
+        def predict(x: Tensor, t: Tensor) -> Tensor:
+            if part.features is None:
+                return self.wrapped(x, t, part.labels, part.text)
+            prediction, tokens = self.wrapped(x, t, part.labels, part.text, project=True)
+            projected.append(tokens)
+            return prediction
+
         with torch.autocast(self.workers.device.type, torch.bfloat16, enabled=self.mixed):
-            return self.examples.objective.losses(
-                lambda x, t: self.wrapped(x, t, part.labels), part.clean, part.time, part.noise
-            )
+            losses = self.examples.objective.losses(predict, part.clean, part.time, part.noise)
+        if part.features is not None:
+            losses = losses + self.examples.recipe.alignment_weight * _alignment(*projected, part.features)
+        return losses
 
     def check(self) -> None:
         """Move the recent losses to the history; stop at the first that is not finite."""
@@ -117,8 +129,9 @@ class Trainer:
             self.optimiser.state[value] = {"step": step} | moments
 
     def average_weights(self) -> dict[str, Tensor]:
-        """Averaged weights by name, with the buffers of the network."""
-        return dict(self.network.state_dict()) | self.average
+        """Averaged weights by name, with the buffers, but without what only the alignment needs."""
+        every = dict(self.network.state_dict()) | self.average
+        return {name: value for name, value in every.items() if not name.startswith("projectors.")}
 
     def rows(self) -> list[dict[str, float]]:
         """History as rows step, loss, gradient_norm, learning_rate."""
@@ -126,3 +139,12 @@ class Trainer:
             {"step": step} | dict(zip(COLUMNS, row, strict=True))
             for step, row in enumerate(self.history.tolist(), 1)
         ]
+
+
+def _alignment(projected: Tensor, features: Tensor) -> Tensor:
+    """Alignment loss [b] of tokens [b, n, d] with a feature map [b, h, w, d], brought to the tokens' grid."""
+    side, features = round(projected.shape[1] ** 0.5), features.float()
+    if features.shape[1] != side:
+        resized = F.interpolate(features.permute(0, 3, 1, 2), (side, side), mode="bilinear")
+        features = resized.permute(0, 2, 3, 1)
+    return alignment_losses(projected, features.flatten(1, 2))

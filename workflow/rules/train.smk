@@ -1,13 +1,15 @@
-# Inputs: latents of a subset. Outputs: results/generators/{generator}/{method}/{budget}/seed{seed}.safetensors
-# and its history. Steps: train from scratch; the state of an interrupted run is in results/state/train, which is
+# Inputs: latents of a subset, and the captions and patches of a recipe. Outputs:
+# results/generators/{generator}/{method}/{budget}/seed{seed}.safetensors and its history. Steps: train from scratch; the state of an interrupted run is in results/state/train, which is
 # no declared output because Snakemake deletes those when a job starts.
 
 
 rule train:
     """Train a generator from scratch on a subset."""
     input:
-        lambda wildcards: PLAN.generator_latents(
-            wildcards.generator, wildcards.method, wildcards.budget
+        unpack(
+            lambda wildcards: PLAN.training_inputs(
+                wildcards.generator, wildcards.method, wildcards.budget
+            )
         ),
     output:
         weights="results/generators/{generator}/{method}/{budget}/seed{seed}.safetensors",
@@ -20,10 +22,11 @@ rule train:
         "../../envs/generate.yaml"
     threads: 1
     params:
+        inputs=lambda wildcards, input: PLAN.flags(input),
         options=lambda wildcards: PLAN.training(wildcards.generator),
         state="results/state/train/{generator}/{method}/{budget}/seed{seed}",
         code=code("train"),
     shell:
         "exec python -m gadc --threads 1 train {params.options} --seed {wildcards.seed}"
-        " --latents {input} --state-folder {params.state}"
+        " {params.inputs} --state-folder {params.state}"
         " --output {output.weights} --history {output.history} > {log} 2>&1"
