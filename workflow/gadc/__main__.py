@@ -21,6 +21,7 @@ COMMANDS = {
     "train": "train",
     "generate": "generate",
     "reference": "detect",
+    "reference-batch": "image_sets",
     "detect": "detect",
     "score": "score",
     "table": "tables",

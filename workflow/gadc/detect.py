@@ -15,6 +15,7 @@ from gadc.detectors import open_detector
 from gadc.embed import embed_shard
 from gadc.encoders import apply_head, read_artefact
 from gadc.errors import InputError
+from gadc.frechet import Moments
 from gadc.options import take
 from gadc.progress import track
 from gadc.settings import Images
@@ -49,21 +50,29 @@ def detect(
 ) -> None:
     """Compute the detector's features and logits of a run's samples."""
     detector = open_detector(encoder, resize)
-    seen, labels = [], []
+    features, logits, labels, spatial = [], [], [], Moments()
     for path in track(samples, "detecting"):
         images, classes = read_samples(path)
         for start in range(0, len(images), detector.batch):
             pixels = np.stack([detector.prepare(image) for image in images[start : start + detector.batch]])
-            seen.append(detector.look(pixels))
+            seen = detector.look(pixels)
+            features.append(seen.features.cpu())
+            if seen.logits is not None:
+                logits.append(seen.logits.cpu())
+            if seen.spatial is not None:
+                spatial.add(seen.spatial)
         labels.append(classes)
-    features = torch.cat([part.features.cpu() for part in seen])
-    arrays = {"features": features.numpy(), "labels": np.concatenate(labels)}
+    every = torch.cat(features)
+    arrays = {"features": every.numpy(), "labels": np.concatenate(labels)}
     if head:
         arrays["logits"], arrays["columns"] = classify_features(
-            features, head, class_names(index), detector.name
+            every, head, class_names(index), detector.name
         )
-    elif seen[0].logits is not None:
-        arrays["logits"] = torch.cat([part.logits.cpu() for part in seen]).numpy()
+    elif logits:
+        arrays["logits"] = torch.cat(logits).numpy()
+    if spatial.count:
+        gaussian = spatial.gaussian()
+        arrays |= {"spatial_mean": gaussian.mean, "spatial_covariance": gaussian.covariance}
     with replacing(output) as beside, h5py.File(beside, "w") as file:
         for name, values in arrays.items():
             file[name] = values

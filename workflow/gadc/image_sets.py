@@ -61,7 +61,9 @@ def see_reference(path: Path, detector: Detector, size: int | None = None) -> Re
 
 def reference_batch(
     images: Annotated[Path, typer.Option(help="ADM reference batch (.npz), or a folder of real images.")],
-    detector: Annotated[Path, typer.Option(help="An encoder, or the FID Inception (.pt, .pth).")],
+    detector: Annotated[
+        Path, typer.Option("--detector", "--encoder", help="An encoder, or the FID Inception (.pt, .pth).")
+    ],
     output: Annotated[Path, typer.Option(help="Features and statistics (HDF5), a reference of `score`.")],
     resize: Annotated[str, typer.Option(help="FID Inception: tensorflow or clean.")] = "tensorflow",
     resolution: Annotated[int | None, typer.Option(help="Side to which images are cropped first.")] = None,

@@ -141,9 +141,19 @@ class Plan:
             return shlex.join(["--encoder", chosen.weights, "--resize", chosen.resize])
         return self.flags(self.detector_inputs(head))
 
+    def reference_batch(self, resolution: str) -> str:
+        """Options of `reference-batch`: the user's file for a resolution."""
+        return shlex.join(["--images", self.study.references[int(resolution)]])
+
     def references(self, generator: str, gather: Callable[[str], list[str]]) -> list[str]:
-        """Features of the study's images at a generator's resolution, a file per shard."""
-        return gather(f"results/references/{self.study.generators[generator].resolution}/{{scatteritem}}.h5")
+        """Features of the study's images at a generator's resolution, and of its reference batch, if any."""
+        resolution = self.study.generators[generator].resolution
+        own = gather(f"results/references/{resolution}/{{scatteritem}}.h5")
+        return (
+            [*own, f"results/references/{resolution}/batch.h5"]
+            if resolution in self.study.references
+            else own
+        )
 
     def context(self, method: str, generator: str, budget: str, seed: str) -> str:
         """Options of `score`: names of the run, and the settings that make its numbers comparable."""

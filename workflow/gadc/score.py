@@ -190,7 +190,7 @@ def _training(weights: Path, sampling: Sampling) -> dict[str, Any]:
         "steps": sampling.steps,
         "guidance": sampling.guidance,
         "labels": sampling.labels,
-        "sampling_seed": sampling.seed,
+        "noise_seed": sampling.noise_seed,
     }
 
 

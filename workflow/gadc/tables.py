@@ -9,6 +9,8 @@ import typer
 from gadc.merge import read_table, write_table
 
 METRICS = ("fid", "inception_score", "precision", "recall")
+DIAGNOSTICS = ("kid", "density", "coverage", "agreement", "copy_rate", "subset_fid")
+SHORT = {"subset_images": "images", "inception_score": "is"}
 PUBLISHED = Path(__file__).parents[1] / "resources" / "published.csv"
 COLUMNS = [
     *("method", "generator", "budget", "images", "seeds"),
@@ -73,8 +75,10 @@ def show(
     """Print tables of scores for a terminal, with the diagnostics and settings that make them comparable."""
     for path in tables:
         runs = read_table(path)
-        shown = ["generator", "method", "budget", "seed", "subset_images", *METRICS, "agreement"]
-        print(runs[shown].to_string(index=False, float_format="{:.3f}".format))
-        context = ["samples", "sampler", "steps", "guidance", "ema", "labels", "detector", "reference"]
+        shown = ["generator", "method", "budget", "seed", "subset_images", *METRICS, *DIAGNOSTICS]
+        print(runs[shown].rename(columns=SHORT).to_string(index=False, float_format="{:.3f}".format))
+        context = ["training_steps", "samples", "sampler", "steps", "guidance", "ema", "labels", "detector"]
         for generator, group in runs.groupby("generator", sort=False):
-            print(f"{generator}: " + ", ".join(f"{key} {group[key].iloc[0]}" for key in context))
+            print(
+                f"{generator}: " + ", ".join(f"{key} {group[key].iloc[0]}" for key in [*context, "reference"])
+            )

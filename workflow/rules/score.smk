@@ -26,13 +26,33 @@ rule reference:
         " > {log} 2>&1"
 
 
+rule reference_batch:
+    """Compute the detector's features of an ADM reference batch, which stands for the study's images."""
+    input:
+        **PLAN.detector_inputs(),
+    output:
+        "results/references/{resolution}/batch.h5",
+    log:
+        "logs/reference_batch/{resolution}.log",
+    conda:
+        "../../envs/embed.yaml"
+    threads: 1
+    params:
+        batch=lambda wildcards: PLAN.reference_batch(wildcards.resolution),
+        detector=PLAN.detector(),
+        code=code("image_sets"),
+    shell:
+        "exec python -m gadc --threads 1 reference-batch {params.batch} {params.detector}"
+        " --resolution {wildcards.resolution} --output {output} > {log} 2>&1"
+
+
 rule detect:
     """Compute the detector's features and logits of a run's samples."""
     input:
+        **PLAN.detector_inputs(head=True),
         samples=gather.images(
             "results/samples/{{generator}}/{{method}}/{{budget}}/seed{{seed}}/{scatteritem}.npz"
         ),
-        **PLAN.detector_inputs(head=True),
         index="results/index.csv",
     output:
         "results/features/{generator}/{method}/{budget}/seed{seed}.h5",
