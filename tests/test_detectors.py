@@ -203,3 +203,36 @@ def test_nothing_in_a_weights_file_is_executed(tmp_path) -> None:
     with pytest.raises(InputError, match=r"zipped\.pth is not torch-fidelity's"):
         Inception(tmp_path / "zipped.pth")
     assert not (tmp_path / "exploded").exists()
+
+
+def test_scores_of_images_equal_torch_fidelity_from_pixels_to_numbers(weights) -> None:
+    import sys
+
+    from torch.utils.data import TensorDataset
+    from torch_fidelity import calculate_metrics
+
+    sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+    from inception_check import look, scores
+
+    class Images(TensorDataset):
+        def __getitem__(self, index: int) -> torch.Tensor:
+            return super().__getitem__(index)[0]
+
+    noise = torch.randint(0, 256, (2, 10, 3, 32, 32), generator=torch.Generator().manual_seed(2)).byte()
+    samples, reference = noise[0], noise[1] // 2
+    expected = calculate_metrics(
+        input1=Images(samples),
+        input2=Images(reference),
+        isc=True,
+        kid=True,
+        kid_subset_size=10,
+        kid_subsets=100,
+        feature_extractor_weights_path=str(weights),
+        cuda=False,
+        save_cpu_ram=True,
+        verbose=False,
+    )
+    detector = Inception(weights)
+    found = scores(look(samples, detector), look(reference, detector))
+    assert found["isc_mean"] == pytest.approx(expected["inception_score_mean"], rel=1e-6)
+    assert found["kid_mean"] == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-4)
