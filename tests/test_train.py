@@ -253,6 +253,17 @@ def test_the_log_tells_pace_memory_and_how_much_of_the_random_start_is_left(late
     assert "keeps 67% of the random start; set training.ema_warmup" in said
 
 
+def test_tensorboard_gets_each_step_once_though_interrupted(training):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = ["--tensorboard", str(training.folder / "board")]
+    with pytest.raises(Unfinished):
+        call(train, *training.words, *board, "--minutes", "0")
+    call(train, *training.words, *board)
+    curves = EventAccumulator(str(training.folder / "board")).Reload()
+    assert [point.step for point in curves.Scalars("loss")] == list(range(1, 41))
+
+
 def test_the_history_has_one_row_per_step(undisturbed):
     rows = [json.loads(line) for line in undisturbed.history.read_text().splitlines()]
     assert [row["step"] for row in rows] == list(range(1, 41))

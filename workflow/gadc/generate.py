@@ -38,6 +38,8 @@ def generate(
     """Draw one shard of a run's images."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network, captions, about = read_generator(weights, device)
+    if device.type == "cuda":
+        network.compile()
     model = autoencoders.load(autoencoder if autoencoder.path else None, device)
     classes, shape = about["classes"], about["shape"]
     part, parts = map(int, shard.split("-of-"))

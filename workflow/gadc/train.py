@@ -6,7 +6,7 @@ interrupted and taken up again is the run that never stopped (GADC sec. 4.1 give
 
 import hashlib
 import json
-import resource
+import math
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -24,12 +24,13 @@ from gadc.digest import code
 from gadc.embedders import Captions
 from gadc.errors import Unfinished
 from gadc.examples import Examples
+from gadc.history import Log, write_history
 from gadc.memory import keep_freed_memory
 from gadc.options import take
 from gadc.progress import say, track
 from gadc.settings import Network, Recipe, Training
 from gadc.sources import Sources, read_captions, read_latents, read_patches
-from gadc.storage import file_digest, replacing
+from gadc.storage import file_digest
 from gadc.trainer import Trainer
 from gadc.transformer import Alignment, Transformer, build
 from gadc.workers import joined
@@ -56,34 +57,35 @@ def train(
     captions: Annotated[Path | None, typer.Option(help="Captions to condition on, from `captions`.")] = None,
     patches: Annotated[Path | None, typer.Option(help="Features to align to, from `patches`.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of initialisation, order and noise.")] = 0,
-    minutes: Annotated[
-        float | None, typer.Option(help="Save and leave with status 75 after so long.")
-    ] = None,
+    minutes: Annotated[float, typer.Option(help="Save and leave with status 75 after so long.")] = math.inf,
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder of curves for TensorBoard.")] = None,
 ) -> None:
     """Train a generator from scratch; under torchrun on several GPUs."""
     began = time.monotonic()
     keep_freed_memory()
     data = read_latents(latents)
-    sources = Sources(
-        data,
-        captions and read_captions(captions),
-        patches and read_patches(patches, data.paths),
-    )
+    attached = captions and read_captions(captions), patches and read_patches(patches, data.paths)
+    sources = Sources(data, *attached)
     identity = _identity(objective, seed, [latents, captions, patches], [network, training, recipe])
     folder = state_folder / hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
     with joined() as workers:
         examples = Examples(sources, objective, training, recipe, seed, workers)
         trainer = Trainer(initialised(sources, objective, network, recipe, seed), examples, training, workers)
+        for other, differing in [] if workers.rank else state.relatives(folder, identity):
+            say(f"{other} holds states of another run (other {', '.join(differing)}), which are not taken up")
         trainer.restore(state.newest(folder, identity))
-        _advance(trainer, folder, identity, began + 60 * minutes if minutes is not None else None)
+        # an empty subset leaves the network as it was initialised
+        steps = training.steps if data.paths else 0
+        log = Log(trainer, steps, tensorboard)
+        log.greet()
+        _advance(trainer, steps, folder, identity, began + 60 * minutes, log)
         if workers.rank:
             return
-    with replacing(history) as beside:
-        beside.write_text("".join(json.dumps(row) + "\n" for row in trainer.rows()))
+    write_history(history, trainer)
     about = {"objective": objective, "network": asdict(network), "classes": data.classes, "shape": data.shape}
     about |= {"steps": trainer.step, "ema": training.ema, "recipe": asdict(recipe)}
-    attached = {} if sources.captions is None else {"captions": sources.captions}
-    write_artefact(output, about, trainer.average_weights() | attached)
+    tables = {} if sources.captions is None else {"captions": sources.captions}
+    write_artefact(output, about, trainer.average_weights() | tables)
     state.clear(folder, training.milestone_every)
 
 
@@ -91,11 +93,9 @@ def initialised(sources: Sources, objective: str, network: Network, recipe: Reci
     """The network at its start, with the parts that its sources call for."""
     torch.manual_seed(seed)
     latents, captions, patches = sources
-    alignment = (
-        Alignment(recipe.alignment_block, recipe.alignment_hidden, patches.shape[-1])
-        if patches is not None
-        else None
-    )
+    alignment = None
+    if patches is not None:
+        alignment = Alignment(recipe.alignment_block, recipe.alignment_hidden, patches.shape[-1])
     return build(
         network,
         latents.shape,
@@ -123,76 +123,32 @@ def _identity(
     return names
 
 
-def _advance(trainer: Trainer, folder: Path, identity: dict[str, str], deadline: float | None) -> None:
+def _advance(
+    trainer: Trainer, steps: int, folder: Path, identity: dict[str, str], deadline: float, log: Log
+) -> None:
     """Take the steps that are left, saving the state now and then, and at a signal or when time is up."""
     training, workers = trainer.training, trainer.workers
-    # an empty subset leaves the network as it was initialised
-    steps = training.steps if trainer.examples.latents.paths else 0
-    quiet = workers.rank > 0
-    pace = Pace(trainer)
-    if not quiet:
-        say(_greeting(trainer, steps, folder, identity))
-    todo = range(trainer.step, steps)
+    todo, path = range(trainer.step, steps), None
     with stop_signals() as stop:
-        for step in todo if quiet else track(todo, "training", total=steps, start=trainer.step):
+        for step in track(todo, "training", steps, trainer.step) if log.speaks else todo:
             trainer.advance()
-            late = deadline is not None and time.monotonic() > deadline
-            leave = workers.any(bool(stop) or late)
+            leave = workers.any(bool(stop) or time.monotonic() > deadline)
             last, done = step + 1 == steps, step + 1
             saving = last or leave or _due(training, done)
             if saving or done % CHECK_EVERY == 0:
                 trainer.check()  # before the state is saved: a spoilt one never is
-            if saving and not quiet:
-                say(pace.line())
+                log.draw()
+            if saving and log.speaks:
+                log.tell()
                 path = state.save(folder, done, trainer.tensors(), identity, training.milestone_every)
             if leave and not last:
-                where = "" if quiet else f"; the state is in {path}, run again to go on"
+                where = f"; the state is in {path}, run again to go on" if path else ""
                 raise Unfinished(f"stopped after step {done} of {steps}{where}.")
 
 
 def _due(training: Training, step: int) -> bool:
     """Whether the state of a step is to be saved."""
     return any(every and step % every == 0 for every in (training.checkpoint_every, training.milestone_every))
-
-
-def _greeting(trainer: Trainer, steps: int, folder: Path, identity: dict[str, str]) -> str:
-    """What the run is about to do, with the share of its random start that the average would keep."""
-    if trainer.step:
-        return f"going on from step {trainer.step} of {steps}"
-    for other, differing in state.relatives(folder, identity):
-        say(f"{other} holds states of another run (other {', '.join(differing)}), which are not taken up")
-    training = trainer.training
-    kept = 1.0 if not training.ema_warmup else 0.0  # the warm-up forgets the start within a few steps
-    kept *= training.ema**steps
-    advice = "; set training.ema_warmup or lower training.ema" if steps and kept > 0.01 else ""
-    return (
-        f"{steps} steps of {training.batch} images on {trainer.workers.count} {trainer.workers.device.type}; "
-        f"the average keeps {kept:.0%} of the random start{advice}"
-    )
-
-
-class Pace:
-    """Images per second and memory since the training began."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer, self.began, self.first = trainer, time.monotonic(), trainer.step
-
-    def line(self) -> str:
-        """One line of the log."""
-        trainer = self.trainer
-        loss, norm, _ = trainer.history[-CHECK_EVERY:].mean(0).tolist()
-        images = (trainer.step - self.first) * trainer.training.batch / (time.monotonic() - self.began)
-        return (
-            f"step {trainer.step}: loss {loss:.4f}, gradient norm {norm:.3f}, {images:.0f} images/s, "
-            f"peak memory {_peak_memory(trainer.workers.device) / 2**20:.0f} MiB"
-        )
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Most bytes in use so far: on the GPU, or of the process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 @contextmanager

@@ -133,13 +133,6 @@ class Trainer:
         every = dict(self.network.state_dict()) | self.average
         return {name: value for name, value in every.items() if not name.startswith("projectors.")}
 
-    def rows(self) -> list[dict[str, float]]:
-        """History as rows step, loss, gradient_norm, learning_rate."""
-        return [
-            {"step": step} | dict(zip(COLUMNS, row, strict=True))
-            for step, row in enumerate(self.history.tolist(), 1)
-        ]
-
 
 def _alignment(projected: Tensor, features: Tensor) -> Tensor:
     """Alignment loss [b] of tokens [b, n, d] with a feature map [b, h, w, d], brought to the tokens' grid."""
