@@ -5,7 +5,6 @@ import os
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -276,16 +275,18 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(latents, tmp_path, undi
     assert_close(parts, undisturbed)
 
 
-def test_two_workers_train_as_one(latents, tmp_path, undisturbed):
-    pair = Training(tmp_path, latents, "--milestone-every", "40", "--microbatch", "2")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    processes = [pair.spawn(RANK=rank, LOCAL_RANK=rank, **common) for rank in "01"]
-    said = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
-    assert "on 2 cpu" in said[0] and "on 2 cpu" not in said[1]
+def test_two_workers_train_as_one_and_go_on_after_running_out_of_time(latents, tmp_path, undisturbed):
+    pair = Training(tmp_path, latents, "--milestone-every", "40", "--microbatch", "2", "--workers", "2")
+    pair.words += ["--minutes", "0"]
+    early = pair.spawn()
+    _, said = early.communicate(timeout=240)
+    assert early.returncode == 75, said
+    assert pair.saved() == [1]
+    del pair.words[-2:]
+    late = pair.spawn()
+    _, said = late.communicate(timeout=240)
+    assert late.returncode == 0, said
+    assert said.count("going on from step 1 of 40") == 1
     assert_close(pair, undisturbed)
 
 

@@ -7,6 +7,7 @@ interrupted and taken up again is the run that never stopped (GADC sec. 4.1 give
 import hashlib
 import json
 import math
+import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -33,7 +34,7 @@ from gadc.sources import Sources, read_captions, read_latents, read_patches
 from gadc.storage import file_digest
 from gadc.trainer import Trainer
 from gadc.transformer import Alignment, Transformer, build
-from gadc.workers import joined
+from gadc.workers import joined, launch
 
 CHECK_EVERY = 50  # steps between looks at the loss: a look waits for the GPU
 MACHINE = ("microbatch", "checkpoint_every", "milestone_every")  # settings that change no number
@@ -58,9 +59,12 @@ def train(
     patches: Annotated[Path | None, typer.Option(help="Features to align to, from `patches`.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of initialisation, order and noise.")] = 0,
     minutes: Annotated[float, typer.Option(help="Save and leave with status 75 after so long.")] = math.inf,
+    workers: Annotated[int, typer.Option(help="GPUs, or processes; torchrun's where it started us.")] = 1,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder of curves for TensorBoard.")] = None,
 ) -> None:
-    """Train a generator from scratch; under torchrun on several GPUs."""
+    """Train a generator from scratch."""
+    if workers > 1 and "RANK" not in os.environ:
+        return launch(workers)
     began = time.monotonic()
     keep_freed_memory()
     data = read_latents(latents)
@@ -68,10 +72,10 @@ def train(
     sources = Sources(data, *attached)
     identity = _identity(objective, seed, [latents, captions, patches], [network, training, recipe])
     folder = state_folder / hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-    with joined() as workers:
-        examples = Examples(sources, objective, training, recipe, seed, workers)
-        trainer = Trainer(initialised(sources, objective, network, recipe, seed), examples, training, workers)
-        for other, differing in [] if workers.rank else state.relatives(folder, identity):
+    with joined() as group:
+        examples = Examples(sources, objective, training, recipe, seed, group)
+        trainer = Trainer(initialised(sources, objective, network, recipe, seed), examples, training, group)
+        for other, differing in [] if group.rank else state.relatives(folder, identity):
             say(f"{other} holds states of another run (other {', '.join(differing)}), which are not taken up")
         trainer.restore(state.newest(folder, identity))
         # an empty subset leaves the network as it was initialised
@@ -79,7 +83,7 @@ def train(
         log = Log(trainer, steps, tensorboard)
         log.greet()
         _advance(trainer, steps, folder, identity, began + 60 * minutes, log)
-        if workers.rank:
+        if group.rank:
             return
     write_history(history, trainer)
     about = {"objective": objective, "network": asdict(network), "classes": data.classes, "shape": data.shape}

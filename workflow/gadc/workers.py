@@ -1,6 +1,7 @@
 """Processes of one training: one alone, or those that torchrun started and told their rank."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from gadc.errors import InputError
+from gadc.errors import InputError, Unfinished
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,7 @@ class Workers:
         """The network with gradients averaged over the workers."""
         if self.count == 1:
             return network
-        return nn.parallel.DistributedDataParallel(
-            network, broadcast_buffers=False, gradient_as_bucket_view=True
-        )
+        return nn.parallel.DistributedDataParallel(network, gradient_as_bucket_view=True)
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process; the processes wait for each other, the GPUs do not."""
@@ -70,3 +69,30 @@ def joined() -> Iterator[Workers]:
     finally:
         if count > 1:
             dist.destroy_process_group()
+
+
+def launch(count: int) -> None:
+    """Run this process's command once more, in `count` workers on this machine, by torchrun's launcher.
+
+    Raises what they leave with: Unfinished for status 75, else InputError; each has told its own reason.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    one_machine = {
+        "min_nodes": 1,
+        "max_nodes": 1,
+        "rdzv_backend": "c10d",
+        "rdzv_endpoint": "127.0.0.1:0",
+        "run_id": "gadc",
+    }
+    config = LaunchConfig(nproc_per_node=count, max_restarts=0, monitor_interval=1, **one_machine)
+    try:
+        elastic_launch(config, sys.executable)("-m", "gadc", *sys.argv[1:])
+    except SignalException:
+        raise Unfinished("stopped by a signal; the workers saved their state, run again to go on.") from None
+    except ChildFailedError as error:
+        if any(failure.exitcode == 75 for failure in error.failures.values()):
+            raise Unfinished("stopped with the state saved, run again to go on.") from None
+        raise InputError("a worker failed; its reason is above.") from None
