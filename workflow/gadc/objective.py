@@ -12,10 +12,11 @@ from torch import Tensor
 
 from gadc.errors import InputError
 from gadc.settings import Gadc
-from gadc.transport import Transport, squared_distances
+from gadc.transport import Transport, squared_distances, take_rows
 
 TIE = 1e-9  # objectives within this relative margin are equal, and the lower index is taken
 ERROR = {torch.float32: 2e-5, torch.float64: 1e-10}  # relative error that `extend` stays below
+LEADERS = 128  # candidates that a look remembers
 ELEMENTS = {"cpu": 2**19, "cuda": 2**27}  # of a temporary tensor
 
 
@@ -28,6 +29,14 @@ class Terms(NamedTuple):
     mass: Tensor
 
 
+class Look(NamedTuple):
+    """Best image to join each class's shared ones: index, objective, leading candidates in order of index."""
+
+    image: Tensor  # [classes]
+    value: Tensor  # [classes]
+    leaders: Tensor  # [classes, LEADERS], fewer where there are fewer
+
+
 class Objective:
     """The objective of the subsets of several classes that have the same number of images."""
 
@@ -37,6 +46,7 @@ class Objective:
         exact = features.to(torch.float64)
         self.settings, self.device = settings, features.device
         self.precision = getattr(torch, settings.precision)
+        self.error = max(ERROR[self.precision], 2 * (settings.tolerance or 0))
         self.exact = exact - exact.mean(1, keepdim=True)  # the class mean is 0 from here on
         self.features = self.exact.to(self.precision)
         self.std = _std(self.exact)
@@ -57,6 +67,12 @@ class Objective:
         if self.transport is None:
             return self.std.new_full((len(self.std),), torch.nan)
         return self.median / self.transport.epsilon
+
+    def aim(self, subsets: Tensor) -> None:
+        """Let `extend` start near the solution of subsets [classes, m], where it may (see Transport.aim)."""
+        if self.transport and self.settings.tolerance and subsets.shape[1]:
+            every = torch.arange(len(subsets), device=self.device)
+            self.transport.aim(self.transport.solve(every, subsets).potential)
 
     def terms(self, classes: Tensor, subsets: Tensor) -> Terms:
         """Terms of subsets [b, m] of the classes [b], by definition."""
@@ -87,38 +103,37 @@ class Objective:
             terms = terms._replace(confidence=self.surprise[classes, subsets[:, -1]])
         return self.total(terms)
 
-    def extend(self, shared: Tensor, greedy: bool = False) -> Tensor:
-        """Objective [classes, n] of the shared images [classes, m - 1] with each image; inf for its own."""
-        classes, n = self.exact.shape[:2]
-        room = max(1, ELEMENTS[self.device.type] // (classes * n))
-        blocks = [slice(start, min(start + room, n)) for start in range(0, n, room)]
-        values = torch.cat([self._extend(shared, block, greedy) for block in blocks], 1)
-        return values.scatter_(1, shared, torch.inf)
+    def extend(self, shared: Tensor, candidates: Tensor, greedy: bool = False) -> Tensor:
+        """Objective of each class's shared images [classes, m - 1] with each of its candidates."""
+        room = max(1, ELEMENTS[self.device.type] // (len(shared) * self.exact.shape[1]))
+        parts = candidates.split(room, 1)
+        return torch.cat([self._extend(shared, part, greedy) for part in parts], 1)
 
-    def _extend(self, shared: Tensor, block: slice, greedy: bool) -> Tensor:
-        size, surprise = shared.shape[1] + 1, self.surprise[:, block]
+    def _extend(self, shared: Tensor, candidates: Tensor, greedy: bool) -> Tensor:
+        surprise = self.surprise.gather(1, candidates)
         if not (greedy and self.settings.confidence == "candidate"):
-            surprise = (surprise + self.surprise.gather(1, shared).sum(1, keepdim=True)) / size
+            common = self.surprise.gather(1, shared).sum(1, keepdim=True)
+            surprise = (surprise + common) / (shared.shape[1] + 1)
         value = self.settings.beta * surprise
         if self.settings.alpha > 0:
-            value += self.settings.alpha * self._extend_statistics(shared, block)
+            value += self.settings.alpha * self._extend_statistics(shared, candidates)
         if self.transport:
-            value += self.transport.extend(shared, block)
+            value += self.transport.extend(shared, candidates)
         return value
 
-    def _extend_statistics(self, shared: Tensor, block: slice) -> Tensor:
+    def _extend_statistics(self, shared: Tensor, candidates: Tensor) -> Tensor:
         """Update mean and variance of the shared images by each candidate (Welford): O(d) per candidate."""
-        size, every = shared.shape[1] + 1, torch.arange(len(shared), device=self.device)[:, None]
-        images = self.exact[every, shared]
+        size, images = shared.shape[1] + 1, take_rows(self.exact, shared)
         mean = images.mean(1, keepdim=True) if size > 1 else torch.zeros_like(self.exact[:, :1])
         scatter = (images - mean).square().sum(1, keepdim=True)
-        offset = self.features[:, block] - mean.to(self.precision)
-        moved = torch.linalg.vector_norm(torch.add(mean.to(self.precision) * size, offset), dim=2) / size
+        mean, std = mean.to(self.precision), self.std[:, None].to(self.precision)
+        offset = take_rows(self.features, candidates) - mean
+        moved = torch.linalg.vector_norm(torch.add(mean * size, offset), dim=2) / size
         if size == 1:
-            return self._statistics(moved.square(), -self.std[:, None].expand_as(offset))
+            return self._statistics(moved.square(), -std.expand_as(offset))
         scatter = (scatter / (size - 1)).to(self.precision)
-        std = torch.addcmul(scatter, offset, offset, value=1 / size, out=offset).sqrt_()
-        return self._statistics(moved.square(), std.sub_(self.std[:, None].to(self.precision)))
+        spread = torch.addcmul(scatter, offset, offset, value=1 / size, out=offset).sqrt_()
+        return self._statistics(moved.square(), spread.sub_(std))
 
     def _statistics(self, mean_gap: Tensor, std_gap: Tensor) -> Tensor:
         """Combine the squared gap of the means [...] and the gaps of the standard deviations [..., d]."""
@@ -129,23 +144,31 @@ class Objective:
         return 1.25 * mean_gap + torch.linalg.vector_norm(std_gap, dim=-1).square()
 
     def best(
-        self, shared: Tensor, greedy: bool = False, below: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Best image to join each class's shared ones, and the objective with it: [classes] and [classes].
+        self,
+        shared: Tensor,
+        greedy: bool = False,
+        below: Tensor | None = None,
+        among: Tensor | None = None,
+    ) -> Look:
+        """Find the image that joins each class's shared ones best, of all or `among` some [classes, b].
 
         Where no candidate can be `below` [classes] the value is inf. Ties go to the lower index.
         """
-        rough = self.extend(shared, greedy)
-        slack = 1 + ERROR[self.precision]
-        limit = rough.amin(1) * slack
+        if among is None:
+            among = torch.arange(self.exact.shape[1], device=self.device).expand(len(shared), -1)
+        rough = self.extend(shared, among, greedy)
+        rough.masked_fill_((among[:, :, None] == shared[:, None]).any(2), torch.inf)
+        limit = rough.amin(1) * (1 + self.error)
         if below is not None:
             limit = torch.minimum(limit, below)
-        classes, candidates = (rough <= limit[:, None] * slack).nonzero(as_tuple=True)
+        classes, places = (rough <= limit[:, None] * (1 + self.error)).nonzero(as_tuple=True)
         exact = torch.full_like(rough, torch.inf, dtype=torch.float64)
         if len(classes):
-            subsets = torch.cat([shared[classes], candidates[:, None]], 1)
-            exact[classes, candidates] = self.value(classes, subsets, greedy)
-        return lowest(exact)
+            subsets = torch.cat([shared[classes], among[classes, places][:, None]], 1)
+            exact[classes, places] = self.value(classes, subsets, greedy)
+        place, value = lowest(exact)
+        leaders = rough.topk(min(LEADERS, rough.shape[1]), largest=False).indices
+        return Look(among.gather(1, place[:, None])[:, 0], value, among.gather(1, leaders).sort(1).values)
 
 
 def lowest(values: Tensor) -> tuple[Tensor, Tensor]:

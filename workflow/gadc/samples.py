@@ -1,6 +1,5 @@
 """Images of each class, as selection sees them: read from the pipeline's shards or from a user's own file."""
 
-import csv
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ import h5py
 import numpy as np
 
 from gadc.errors import InputError
+from gadc.index import read_index
 from gadc.shards import open_shard, read_text
 
 LEAST = np.finfo(np.float32).tiny  # a probability of zero counts as this, so that its logarithm is finite
@@ -42,13 +42,13 @@ class ImageClass:
         return values
 
 
-def read_index(path: Path) -> list[ImageClass]:
-    """Classes of an index table (path, class, class_index, ...), without features."""
-    found: dict[tuple[int, str], list[str]] = {}
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            found.setdefault((int(row["class_index"]), row["class"]), []).append(row["path"])
-    return [_ordered(name, index, found[index, name]) for index, name in sorted(found)]
+def list_classes(index: Path) -> list[ImageClass]:
+    """Classes of an index of images, without features."""
+    found = [
+        _ordered(name, rows[0].class_index, [row.path for row in rows])
+        for name, rows in read_index(index).items()
+    ]
+    return sorted(found, key=lambda images: images.index)
 
 
 @contextmanager

@@ -1,4 +1,10 @@
-"""Greedy construction and exchange (GADC sec. 3.4) for a batch of classes of equal size."""
+"""Greedy construction and exchange (GADC sec. 3.4) for a batch of classes of equal size.
+
+An exchange ends in a 1-swap optimum. Such optima differ by several per cent, so `exchange` looks at a few
+of them by iterated local search (Lourenço, Martin & Stützle 2003): disturb the best subset, exchange again,
+keep the better one. On the way a position is offered the candidates that led when all were last tried there;
+the last descent tries all.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +14,7 @@ from torch import Tensor
 
 from gadc.errors import InputError
 from gadc.objective import TIE, Objective, Terms, lowest
+from gadc.seeds import stream
 from gadc.settings import Gadc
 
 RELEASED_MARGIN = 1e-8  # RELEASE: a swap is accepted when it lowers the objective by more than this
@@ -55,7 +62,7 @@ def condense(
     for budget in budgets:
         start = path[:, :budget]
         if settings.exchange == "optimal":
-            end = exchange(objective, start)
+            end = exchange(objective, start, settings.restarts)
         else:
             end = exchange_as_released(
                 objective, start, settings.swaps if settings.exchange == "released" else 0
@@ -72,28 +79,65 @@ def greedy(objective: Objective, budget: int) -> Tensor:
     """
     path = torch.empty(len(objective.exact), 0, dtype=torch.long, device=objective.device)
     for _ in range(budget):
-        path = torch.cat([path, objective.best(path, greedy=True)[0][:, None]], 1)
+        objective.aim(path)
+        path = torch.cat([path, objective.best(path, greedy=True).image[:, None]], 1)
     return path
 
 
-def exchange(objective: Objective, subsets: Tensor) -> Exchange:
-    """Give each position in turn its best image until a whole round of positions finds no improvement.
+def exchange(objective: Objective, subsets: Tensor, restarts: int = 0) -> Exchange:
+    """Exchange until no single swap lowers the objective (by more than the relative margin of a tie).
 
-    No single swap then lowers the objective (by more than the relative margin of a tie).
+    `restarts` is how many times the best subset so far is disturbed and exchanged again.
     """
-    state = _begin(objective, subsets)
-    size, idle, step = subsets.shape[1], torch.zeros_like(state.swaps), 0
-    while (idle < size).any():
-        position = step % size
-        found, value = objective.best(_without(state.subsets, position), below=state.value)
-        better = (value < state.value - TIE * state.value.abs()) & (idle < size)
-        state.passes += (position == 0) & (idle < size)
-        _accept(state, better, position, found, value)
-        idle, step = torch.where(better, 0, idle + 1), step + 1
-        if position == size - 1:
-            state.history.append(state.value.clone())
+    state, draws, leaders = _begin(objective, subsets), stream("exchange"), {}
+    _descend(objective, state, leaders)
+    for _ in range(restarts):
+        trial = _begin(objective, _disturb(state.subsets, objective.exact.shape[1], draws))
+        _descend(objective, trial, leaders)
+        state.passes += trial.passes
+        better = trial.value < state.value - TIE * state.value.abs()
+        state.subsets = torch.where(better[:, None], trial.subsets, state.subsets)
+        state.value = torch.where(better, trial.value, state.value)
+        state.swaps += torch.where(better, trial.swaps, 0)
+        state.history.append(state.value)
+    _descend(objective, state)
     state.optimal[:] = True
     return state
+
+
+def _descend(objective: Objective, state: Exchange, leaders: dict[int, Tensor] | None = None) -> None:
+    """Give each position in turn its best image until a whole round of positions finds no improvement.
+
+    With `leaders` by position only those are tried; positions that have none yet are filled in.
+    """
+    size, idle, step = state.subsets.shape[1], torch.zeros_like(state.swaps), 0
+    objective.aim(state.subsets)
+    while (idle < size).any():
+        position, among = step % size, None if leaders is None else leaders.get(step % size)
+        state.passes += (position == 0) & (idle < size)
+        look = objective.best(_without(state.subsets, position), below=state.value, among=among)
+        if leaders is not None and among is None:
+            leaders[position] = look.leaders
+        better = (look.value < state.value - TIE * state.value.abs()) & (idle < size)
+        if better.any():
+            _accept(state, better, position, look.image, look.value)
+            objective.aim(state.subsets)
+        idle, step = torch.where(better, 1, idle + 1), step + 1
+    state.history.append(state.value)
+
+
+def _disturb(subsets: Tensor, images: int, draws: torch.Generator) -> Tensor:
+    """Replace a tenth of the positions, at least two, by images that are drawn at random."""
+    size = subsets.shape[1]
+    count = min(max(2, size // 10), size, images - size)
+    positions = torch.randperm(size, generator=draws)[:count].to(subsets.device)
+    order = torch.randperm(images, generator=draws).to(subsets.device)
+    taken = torch.zeros(len(subsets), images, dtype=torch.bool, device=subsets.device)
+    free = ~taken.scatter_(1, subsets, True)[:, order]
+    first = (free * torch.arange(images, 0, -1, device=subsets.device)).topk(count).indices
+    disturbed = subsets.clone()
+    disturbed[:, positions] = order[first]
+    return disturbed
 
 
 def exchange_as_released(objective: Objective, subsets: Tensor, swaps: int = 30) -> Exchange:
@@ -104,7 +148,8 @@ def exchange_as_released(objective: Objective, subsets: Tensor, swaps: int = 30)
             objective.best(_without(state.subsets, position), below=state.value)
             for position in range(subsets.shape[1])
         ]
-        found, values = (torch.stack(part, 1) for part in zip(*tries, strict=True))
+        found = torch.stack([look.image for look in tries], 1)
+        values = torch.stack([look.value for look in tries], 1)
         position, value = lowest(values)
         better = (value < state.value - RELEASED_MARGIN) & ~state.optimal
         state.passes += ~state.optimal

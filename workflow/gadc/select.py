@@ -17,7 +17,7 @@ from gadc import baselines
 from gadc.errors import InputError
 from gadc.options import take
 from gadc.progress import say, track
-from gadc.samples import ImageClass, open_features, read_index
+from gadc.samples import ImageClass, list_classes, open_features
 from gadc.search import Selection, condense
 from gadc.seeds import stream
 from gadc.settings import Gadc, Method
@@ -100,7 +100,7 @@ def select(
         raise InputError("give the images by either --features or --index.")
     if index and method.select not in WITHOUT_FEATURES:
         raise InputError(f"--select {method.select} compares features; give --features instead of --index.")
-    with nullcontext(read_index(index)) if index else open_features(features, probabilities) as classes:
+    with nullcontext(list_classes(index)) if index else open_features(features, probabilities) as classes:
         if isinstance(method, Gadc) and method.beta > 0 and any(c.log_probability is None for c in classes):
             say("note: no probabilities are given, so the confidence term is left out.")
             method = dataclasses.replace(method, beta=0.0)

@@ -17,8 +17,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-MOST_ITERATIONS = 100_000  # of a solve to a tolerance
+MOST_ITERATIONS = 10_000  # of a solve to a tolerance
 CHECK_EVERY = 10  # iterations between two looks at the marginals of a fast solve to a tolerance
+NOISE = {torch.float32: 1e-5, torch.float64: 1e-13}  # marginal error that rounding alone can leave
 # A kernel entry below FLOOR counts as zero, and a scaling pair above CEILING would make that wrong.
 FLOOR = {torch.float32: 1e-37, torch.float64: 1e-300}
 CEILING = {torch.float32: 1e29, torch.float64: 1e290}
@@ -46,20 +47,19 @@ def solve(
     capacity: float = 1.05,
     iterations: int = 20,
     tolerance: float | None = None,
-    start: Tensor | None = None,
 ) -> Plan:
     """Ship the m rows of each cost matrix [b, m, n] onto its n columns; entropic cost of the real rows.
 
     `epsilon` is in units of cost (one value, or one per problem). The loop ends on the column update, after
     `iterations`, or with a `tolerance` once the row sums are off by no more than that in total; problems of
-    one batch do not influence each other. `start` are column potentials / epsilon, zero when none.
+    one batch do not influence each other.
     """
     rows, columns = cost.shape[-2:]
     scaled = cost / torch.as_tensor(epsilon, dtype=cost.dtype, device=cost.device).reshape(-1, 1, 1)
     mass = cost.new_full((rows + 1, 1), 1 / rows)
     mass[-1] = capacity - 1
     scaled = torch.cat([scaled, torch.zeros_like(scaled[:, :1])], 1)  # the dummy row
-    g = torch.zeros_like(scaled[:, 0]) if start is None else start
+    g = torch.zeros_like(scaled[:, 0])
     f, active = None, torch.ones(len(cost), 1, dtype=torch.bool, device=cost.device)
     for _ in range(iterations if tolerance is None else MOST_ITERATIONS):
         reach = torch.logsumexp(g[:, None] - scaled, 2, keepdim=True)
@@ -87,39 +87,33 @@ class Transport:
     ):
         """`cost` is float64, `epsilon` [classes] in its units; `precision` is the arithmetic of `extend`."""
         self.cost, self.epsilon, self.capacity = cost, epsilon, capacity
-        self.iterations, self.tolerance = iterations, tolerance
-        self.precisions = [precision] if precision == torch.float64 else [precision, torch.float64]
+        self.iterations, self.tolerance, self.precision = iterations, tolerance, precision
         self.aim(torch.zeros_like(cost[:, 0]))
 
     def aim(self, potential: Tensor) -> None:
-        """Absorb column potentials / epsilon [classes, n] into the kernel: the point where `extend` starts.
+        """Start `extend` at these column potentials / epsilon [classes, n], absorbed into the kernel.
 
-        With a fixed number of iterations that point is part of the objective's definition (zero, the paper's
-        v = 1); with a tolerance it is only a warm start.
+        Only with a tolerance: the paper's fixed number of iterations starts at zero, which is then part of
+        the objective's definition.
         """
         self.potential, self.kernels = potential, {}
 
     def solve(self, classes: Tensor, subsets: Tensor) -> Plan:
         """Solve subsets [b, m] of the classes [b] one by one, by definition."""
-        return solve(
-            self.cost[classes[:, None], subsets],
-            self.epsilon[classes],
-            self.capacity,
-            self.iterations,
-            self.tolerance,
-            self.potential[classes],
-        )
+        cost, epsilon = self.cost[classes[:, None], subsets], self.epsilon[classes]
+        return solve(cost, epsilon, self.capacity, self.iterations, self.tolerance)
 
-    def extend(self, shared: Tensor, block: slice) -> Tensor:
-        """Cost [classes, block] of each class's shared images [classes, m - 1] with each image of a block."""
-        for precision in self.precisions:
-            cost, in_range = self._extend(shared, block, precision)
-            if in_range.all():
-                return cost
+    def extend(self, shared: Tensor, candidates: Tensor) -> Tensor:
+        """Cost of each class's shared images [classes, m - 1] with each of its candidates [classes, b]."""
+        cost, in_range = self._extend(shared, candidates, self.precision)
+        if in_range.all():
+            return cost
+        cost, in_range = self._extend(shared, candidates, torch.float64)
         classes, offsets = (~in_range).nonzero(as_tuple=True)
         for some in torch.arange(len(classes), device=classes.device).split(32):
-            subsets = torch.cat([shared[classes[some]], block.start + offsets[some, None]], 1)
-            cost[classes[some], offsets[some]] = self.solve(classes[some], subsets).cost
+            where = (classes[some], offsets[some])
+            subsets = torch.cat([shared[classes[some]], candidates[where][:, None]], 1)
+            cost[where] = self.solve(classes[some], subsets).cost
         return cost
 
     def _kernel(self, precision: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
@@ -128,44 +122,49 @@ class Transport:
         Every row is a softmax, so that its first scaling is its mass, and none overflows at any C / epsilon.
         """
         if precision not in self.kernels:
-            scaled = self.potential[:, None] - self.cost / self.epsilon[:, None, None]
-            kernel = torch.softmax(scaled, 2)
+            kernel = torch.softmax(self.potential[:, None] - self.cost / self.epsilon[:, None, None], 2)
             kernel.masked_fill_(kernel < FLOOR[precision], 0)  # also spares the processor denormal numbers
             dummy = torch.softmax(self.potential, 1)[:, None].to(precision)
             self.kernels[precision] = (kernel.to(precision), (kernel * self.cost).to(precision), dummy)
         return self.kernels[precision]
 
-    def _extend(self, shared: Tensor, block: slice, precision: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Scale shared rows [c, m - 1] and the dummy's by u, each candidate's own row by w, columns by v."""
+    def _extend(self, shared: Tensor, candidates: Tensor, precision: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Scale shared rows and the dummy's by u, each candidate's own row by w, columns by share * v."""
         kernel, priced, dummy = self._kernel(precision)
-        every = torch.arange(len(kernel), device=kernel.device)[:, None]
-        rows = torch.cat([kernel[every, shared], dummy], 1)  # [c, m, n]
-        own, size, columns = kernel[:, block], rows.shape[1], kernel.shape[2]
-        mass = rows.new_full((size,), 1 / size)
+        common, own = torch.cat([take_rows(kernel, shared), dummy], 1), take_rows(kernel, candidates)
+        size, share = common.shape[1], self.capacity / kernel.shape[2]
+        mass = common.new_full((size,), 1 / size)
         mass[-1] = self.capacity - 1
-        share = self.capacity / columns
-        u = mass.expand(len(rows), own.shape[1], size)
-        w = u.new_full((*own.shape[:2], 1), 1 / size)
-        v, steps, turned = torch.empty_like(own), 0, rows.transpose(1, 2)
+        u, w = mass.expand(*candidates.shape, size), common.new_full((*candidates.shape, 1), 1 / size)
+        v, steps = torch.empty_like(own), 0
+        most = MOST_ITERATIONS if self.tolerance else self.iterations
         while True:
             torch.mul(own, w, out=v)
-            v.baddbmm_(u, rows).reciprocal_()  # v = 1 / (K' u); its share is applied below
+            v.baddbmm_(u, common).reciprocal_()
             steps += 1
-            if self.tolerance is None and steps == self.iterations:
+            if steps == most:
                 break
-            reach, own_reach = torch.bmm(v, turned), _dot(v, own)
-            if self.tolerance is not None and (steps % CHECK_EVERY == 0 or steps >= MOST_ITERATIONS):
-                error = (u * reach * share - mass).abs().sum(2) + (w * own_reach * share - 1 / size).abs()[
-                    ..., 0
-                ]
-                floor = 1e-5 if precision == torch.float32 else 0.0
-                if steps >= MOST_ITERATIONS or not (error > max(self.tolerance, floor)).any():
+            reach, own_reach = share * torch.bmm(v, common.transpose(1, 2)), share * _dot(v, own)
+            if self.tolerance and steps % CHECK_EVERY == 0:
+                error = (u * reach - mass).abs().sum(2) + (w * own_reach - 1 / size).abs()[..., 0]
+                if error.max() <= max(self.tolerance, NOISE[precision]):
                     break
-            u, w = mass / (share * reach), 1 / (size * share * own_reach)
-        priced_rows = priced[every, shared].transpose(1, 2)
-        cost = (u[..., :-1] * torch.bmm(v, priced_rows)).sum(2) + (w * _dot(v, priced[:, block]))[..., 0]
+            u, w = mass / reach, 1 / (size * own_reach)
+        spent = (
+            torch.bmm(v, take_rows(priced, shared).transpose(1, 2)),
+            _dot(v, take_rows(priced, candidates)),
+        )
+        cost = share * ((u[..., :-1] * spent[0]).sum(2) + (w * spent[1])[..., 0])
         reached = torch.maximum(u.amax(2), w[..., 0]) * v.amax(2)
-        return share * cost, torch.isfinite(cost) & (reached < CEILING[precision])
+        return cost, torch.isfinite(cost) & (reached < CEILING[precision])
+
+
+def take_rows(matrices: Tensor, at: Tensor) -> Tensor:
+    """Rows [c, b, n] of [c, n, n] matrices at [c, b]; a view where they are the same consecutive ones."""
+    count = at.shape[1]
+    if count > 1 and bool((at == at[0, 0] + torch.arange(count, device=at.device)).all()):
+        return matrices[:, at[0, 0] : at[0, 0] + count]
+    return matrices[torch.arange(len(at), device=at.device)[:, None], at]
 
 
 def _dot(left: Tensor, right: Tensor) -> Tensor:
