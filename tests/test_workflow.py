@@ -14,7 +14,18 @@ from studies import StudyCopy
 
 from gadc.tables import COLUMNS
 
-STAGES = {"condition", "train", "generate", "detect", "score", "table", "plot_samples", "plot_losses", "report"}
+STAGES = {
+    "condition",
+    "train",
+    "generate",
+    "detect",
+    "score",
+    "table",
+    "plot_samples",
+    "plot_pairs",
+    "plot_losses",
+    "report",
+}
 WEIGHTS = "results/generators/sit/gadc/6/seed0.safetensors"
 
 
@@ -53,7 +64,9 @@ def test_one_core_and_two_give_the_same_subsets_and_tables(built, tmp_path):
     done = study.run("results/fid_6.csv", "--cores", "1")
     assert done.returncode == 0, done.stdout
     for path in ("fid_6.csv", "subsets/gadc/6.csv", "subsets/random/6.csv"):
-        assert (study.folder / "results" / path).read_bytes() == (built.folder / "results" / path).read_bytes()
+        assert (study.folder / "results" / path).read_bytes() == (
+            built.folder / "results" / path
+        ).read_bytes()
 
 
 def test_a_fresh_clone_with_the_results_copied_has_nothing_to_do(study):
@@ -108,7 +121,10 @@ FAULTS = {
         "names 'gdac', which is not defined",
     ),
     "a missing image root": (lambda c: c["images"].update(root="nowhere"), "nowhere"),
-    "a missing weights file": (lambda c: c["encoders"]["net"].update(weights="lost.safetensors"), "lost.safetensors"),
+    "a missing weights file": (
+        lambda c: c["encoders"]["net"].update(weights="lost.safetensors"),
+        "lost.safetensors",
+    ),
 }
 
 
@@ -162,4 +178,6 @@ def interrupt(study: StudyCopy, number: int) -> None:
 def saved_step(study: StudyCopy) -> int:
     """Largest step among the saved states of the training."""
     folder = study.folder / "results/state/train/sit/gadc/6/seed0"
-    return max((int(Path(path).stem.split("_")[1]) for path in folder.glob("*/step_*.safetensors")), default=0)
+    return max(
+        (int(Path(path).stem.split("_")[1]) for path in folder.glob("*/step_*.safetensors")), default=0
+    )

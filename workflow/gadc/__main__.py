@@ -26,6 +26,7 @@ COMMANDS = {
     "score": "score",
     "table": "tables",
     "plot-samples": "figures",
+    "plot-pairs": "pairs",
     "plot-losses": "figures",
     "report": "report",
     "show": "tables",

@@ -176,13 +176,15 @@ class Plan:
 
     def shown(self) -> list[str]:
         """Every table and figure of the study."""
-        pictures = "results/figures/samples/{generator}/{method}/{budget}/seed{seed}.png"
-        per_budget = [
+        run = "{generator}/{method}/{budget}/seed{seed}.png"
+        paths = [
             f"results/{name}"
             for b in self.study.comparisons
             for name in (f"fid_{b}.csv", f"figures/losses_{b}.png")
         ]
-        return per_budget + self.compared(pictures)
+        paths += self.compared(f"results/figures/samples/{run}")
+        trained = [path for path in self.compared(f"results/figures/pairs/{run}") if "/none/" not in path]
+        return paths + trained
 
     def compared(self, pattern: str) -> list[str]:
         """Paths of a per-run artefact for every comparison of the study, each once."""

@@ -79,7 +79,8 @@ rule score:
             wildcards.generator, gather.classes
         ),
     output:
-        "results/scores/{generator}/{method}/{budget}/seed{seed}.csv",
+        row="results/scores/{generator}/{method}/{budget}/seed{seed}.csv",
+        pairs="results/scores/{generator}/{method}/{budget}/seed{seed}.pairs.csv",
     log:
         "logs/score/{generator}/{method}/{budget}/seed{seed}.log",
     conda:
@@ -90,4 +91,5 @@ rule score:
         code=code("score"),
     shell:
         "exec python -m gadc --threads 1 score {input.references} --features {input.features}"
-        " --weights {input.weights} --subset {input.subset} {params.context} --output {output} > {log} 2>&1"
+        " --weights {input.weights} --subset {input.subset} {params.context}"
+        " --output {output.row} --pairs {output.pairs} > {log} 2>&1"

@@ -60,6 +60,34 @@ rule plot_samples:
         "exec python -m gadc plot-samples {input} --output {output} > {log} 2>&1"
 
 
+rule plot_pairs:
+    """Draw the samples of a run that lie nearest to its training images, beside these."""
+    input:
+        samples=gather.images(
+            "results/samples/{{generator}}/{{method}}/{{budget}}/seed{{seed}}/{scatteritem}.npz"
+        ),
+        pairs="results/scores/{generator}/{method}/{budget}/seed{seed}.pairs.csv",
+    output:
+        report(
+            "results/figures/pairs/{generator}/{method}/{budget}/seed{seed}.png",
+            caption="../report/pairs.rst",
+            category="Memorisation",
+            subcategory="{generator}",
+            labels={"method": "{method}", "budget": "{budget}", "seed": "{seed}"},
+        ),
+    log:
+        "logs/plot_pairs/{generator}/{method}/{budget}/seed{seed}.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    params:
+        images=PLAN.options(PLAN.study.images),
+        code=code("pairs"),
+    shell:
+        "exec python -m gadc plot-pairs {input.samples} {params.images} --pairs {input.pairs}"
+        " --output {output} > {log} 2>&1"
+
+
 rule plot_losses:
     """Draw the loss curves of a comparison's trainings."""
     input:

@@ -21,6 +21,8 @@ rule train:
     conda:
         "../../envs/generate.yaml"
     threads: 1
+    resources:
+        gpu=1,
     params:
         inputs=lambda wildcards, input: PLAN.flags(input),
         options=lambda wildcards: PLAN.training(wildcards.generator),
@@ -28,5 +30,5 @@ rule train:
         code=code("train"),
     shell:
         "exec python -m gadc --threads 1 train {params.options} --seed {wildcards.seed}"
-        " {params.inputs} --state-folder {params.state}"
+        " {params.inputs} --state-folder {params.state} --workers {resources.gpu}"
         " --output {output.weights} --history {output.history} > {log} 2>&1"
