@@ -115,6 +115,15 @@ def test_fewer_images_than_dimensions_are_as_exact_as_a_rotated_small_problem() 
     assert frechet_distance(*stored) == pytest.approx(expected, rel=1e-6)
 
 
+def test_directions_without_variance_add_no_rounding_noise() -> None:
+    variances = torch.tensor([4.0, 9.0, 0.25], dtype=torch.float64)
+    basis = torch.linalg.qr(correlated(300, 3, 13)).Q
+    flat = Gaussian.of(torch.zeros(300), basis @ variances.diag() @ basis.T)
+    expected = 297 + (variances.sqrt() - 1).square().sum().item()
+    full = Gaussian.of(torch.zeros(300), torch.eye(300))
+    assert frechet_distance(flat, full) == pytest.approx(expected, rel=1e-11)
+
+
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**16), counts=st.tuples(*[st.integers(2, 40)] * 2), constant=st.booleans())
 def test_is_symmetric_finite_and_never_negative(seed, counts, constant) -> None:

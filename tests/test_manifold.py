@@ -155,6 +155,16 @@ def test_a_collapsed_generator_has_high_precision_and_low_recall() -> None:
     assert scattered.recall > 0.8
 
 
+def test_a_point_on_the_rim_is_inside_for_precision_and_recall_and_outside_for_density() -> None:
+    line = torch.arange(6.0)[:, None]  # the third neighbour of 0 is at distance 3, the fifth at 5
+    shifted = torch.tensor([-3.0, -5.0, -50.0, -60.0, -70.0, -80.0])[:, None]
+    result = compare(shifted, line)
+    assert result.precision == 1 / 6  # -3, not -5
+    assert result.density == 1 / (5 * 6)  # -3 lies 3 from 0; -5 is on the rim of 0, -3 on that of 1
+    mirrored = compare(line, shifted)
+    assert mirrored.recall == 1 / 6
+
+
 def test_copies_of_one_image_cover_almost_nothing() -> None:
     _, reference = SETS["digits"]
     result = compare(reference[:1].repeat(300, 1), reference)
