@@ -15,7 +15,8 @@ from gadc.frechet import fit, frechet_distance
 from gadc.kernel_distance import kernel_distance
 from gadc.manifold import compare
 from gadc.metrics import Reference, Samples, score_features, spread
-from gadc.score import read_reference, read_samples, score
+from gadc.score import check, read_reference, read_samples, score
+from gadc.settings import Sampling
 from gadc.shards import open_shard, write_shard
 
 CLASSES, IMAGES, DIMENSIONS = 4, 30, 8
@@ -64,7 +65,13 @@ def run(
     words = {"--features": write_samples(folder / "samples.h5", features, digest)}
     words |= {"--subset": write_subset(folder / "subset.csv"), "--weights": folder / "g.safetensors"}
     words |= {"--output": folder / "row.csv", "--pairs": folder / "pairs.csv", "--resolution": 8}
-    words |= {"--method": "gadc", "--generator": "sit", "--budget": "10k", "--decoder": "pixels"}
+    words |= {
+        "--images": len(features),
+        "--method": "gadc",
+        "--generator": "sit",
+        "--budget": "10k",
+        "--decoder": "pixels",
+    }
     call(score, *write_reference(folder, shards=shards), *(word for pair in words.items() for word in pair))
     return pd.read_csv(folder / "row.csv")
 
@@ -194,3 +201,29 @@ def test_a_reference_batch_takes_the_place_of_the_studys_images_but_not_of_the_c
     subset = fit(real()[:, :5].reshape(-1, DIMENSIONS))
     assert row["subset_fid"] == pytest.approx(frechet_distance(subset, other), rel=1e-6)
     assert 0.3 < row["copy_rate"] < 0.7
+
+
+def test_samples_that_are_not_what_was_asked_for_are_refused_by_name(tmp_path) -> None:
+    samples = Samples(np.zeros((8, 2)), labels=np.array([0, 1] * 4), columns=np.arange(2))
+    check(samples, Sampling(images=8), Path("s.h5"))
+    with pytest.raises(InputError, match=r"s\.h5 holds 8 images, and 10 are asked for"):
+        check(samples, Sampling(images=10), Path("s.h5"))
+    samples.labels[1] = 0
+    with pytest.raises(InputError, match=r"s\.h5: class index 1 has 3 images and class index 0 5"):
+        check(samples, Sampling(images=8), Path("s.h5"))
+    check(samples, Sampling(images=8, labels="random"), Path("s.h5"))
+    missing = Samples(np.zeros((8, 2)), labels=np.array([0, 1] * 4), columns=np.arange(3))
+    with pytest.raises(InputError, match="class index 2 has 0 images"):
+        check(missing, Sampling(images=8), Path("s.h5"))
+
+
+def test_features_that_are_not_finite_are_refused_by_name(tmp_path) -> None:
+    broken = random(1).normal(size=(80, DIMENSIONS))
+    broken[3, 2] = np.nan
+    with pytest.raises(InputError, match=r"samples\.h5: features are not finite"):
+        run(tmp_path, broken)
+    with h5py.File(write_reference(tmp_path)[1], "a") as file:
+        file["c2/features"][4] = np.inf
+        samples = Samples(random(1).normal(size=(8, DIMENSIONS)), labels=np.zeros(8, int))
+        with pytest.raises(InputError, match=r"reference1\.h5, class c2: features are not finite"):
+            read_reference([file], set(), samples)

@@ -5,6 +5,7 @@ torchvision's. Two files hold it: `inception-2015-12-05.pt`, the TorchScript tha
 `weights-inception-2015-12-05-6726825d.pth`, torch-fidelity's.
 """
 
+import hashlib
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ class Inception(Detector):
                 f"{path} is not the FID Inception: download {' or '.join(FILES.values())} and name that file."
             )
         self.name, self.resize, self.device = f"fid-inception-{resize}", resize, torch.device(device)
-        self.digest = f"{resize}-{file_digest(path)}"
+        self.digest = hashlib.sha256(f"{resize} {file_digest(path)}".encode()).hexdigest()
         self.preprocess, self._resizer = Preprocess(side=SIDE, resize=SIDE, mode="squash"), _resizer(resize)
         self._network = {".pt": _read_script, ".pth": _read_weights}[path.suffix](path, self.device)
 

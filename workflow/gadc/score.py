@@ -80,7 +80,9 @@ def score(
         seen, real, names = look(samples, given, detector, resize, resolution)
     row = vars(run) | ({} if chosen is None else {"subset_images": len(chosen)})
     row |= score_features(seen, real) | {"resolution": resolution}
-    row |= {} if weights is None else _training(weights, sampling)
+    if weights is not None:
+        check(seen, sampling, samples)
+        row |= _training(weights, sampling)
     _write(pd.DataFrame([row | names]), output)
     if pairs:
         write_table(closest_pairs(real.copies, nearest), pairs)
@@ -120,7 +122,7 @@ def read_cached(
 
 def read_samples(file: h5py.File) -> Samples:
     """Samples as `detect` cached them; logits, columns and spatial statistics only where they are."""
-    arrays = {name: file[name][()] for name in ("features", "logits", "labels", "columns") if name in file}
+    arrays = {name: _read(file, name) for name in ("features", "logits", "labels", "columns") if name in file}
     return Samples(**arrays, spatial=_statistics(file, "spatial_"))
 
 
@@ -152,10 +154,27 @@ def read_reference(
         raise InputError(f"samples have class index {min(unknown)}, of which the reference has no image.")
     own = {"subset": subset.gaussian() if subset.count > 1 else None, "copies": copies}
     if batch is not None:
-        images, spatial = batch["features"][()], _statistics(batch, "spatial_")
+        images, spatial = _read(batch, "features"), _statistics(batch, "spatial_")
         return Reference(batch.attrs["name"], _statistics(batch), images, spatial, **own), nearest
     name = f"the study's {everything.count} images"
     return Reference(name, everything.gaussian(), np.concatenate(kept), **own), nearest
+
+
+def check(samples: Samples, sampling: Sampling, where: Path) -> None:
+    """Refuse samples of another number, or of unequally many per class, than the settings say."""
+    if len(samples.features) != sampling.images:
+        raise InputError(
+            f"{where} holds {len(samples.features)} images, and {sampling.images} are asked for; "
+            "delete it and generate again."
+        )
+    if sampling.labels == "balanced" and samples.labels is not None:
+        counts = np.bincount(samples.labels, minlength=0 if samples.columns is None else len(samples.columns))
+        few, many = int(counts.argmin()), int(counts.argmax())
+        if counts[few] != counts[many]:
+            raise InputError(
+                f"{where}: class index {few} has {counts[few]} images and class index {many} {counts[many]}, "
+                "though labels are balanced; delete it and generate again."
+            )
 
 
 def closest_pairs(copies: Copies, nearest: list[str], count: int = PAIRS) -> pd.DataFrame:
@@ -169,7 +188,16 @@ def _classes(shards: list[h5py.File]) -> Iterator[tuple[int, np.ndarray, list[st
     """(class index, features [n, d], paths) of each class, in order."""
     for shard in shards:
         for group in sorted(shard.values(), key=lambda group: group.attrs["class_index"]):
-            yield int(group.attrs["class_index"]), group["features"][()], read_text(group["paths"])
+            yield int(group.attrs["class_index"]), _read(group, "features"), read_text(group["paths"])
+
+
+def _read(group: h5py.Group, name: str) -> np.ndarray:
+    """An array all of whose numbers are finite."""
+    values = group[name][()]
+    if not np.isfinite(values).all():
+        where = f"{group.file.filename}{group.name.rstrip('/') and f', class {group.name[1:]}'}"
+        raise InputError(f"{where}: {name} are not finite; look for broken images, delete it and run again.")
+    return values
 
 
 def _statistics(file: h5py.File, prefix: str = "") -> Gaussian | None:
