@@ -152,7 +152,7 @@ def main(
     batch: Annotated[int, typer.Option(help="Images per step.")] = 4,
     seconds: Annotated[float, typer.Option(help="Time for each row.")] = 15,
 ) -> None:
-    where = torch.cuda.get_device_name() if CUDA else f"CPU time of one thread"
+    where = torch.cuda.get_device_name() if CUDA else "CPU time of one thread"
     print(f"{where}, patches of 2, latents of 4 x 32 x 32, batch {batch}\n")
     print("| network | step | images/s | of plain | peak MiB |" + (" MFU |" if CUDA else ""))
     print("|---|---|---:|---:|---:|" + ("---:|" if CUDA else ""))
