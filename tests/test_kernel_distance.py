@@ -54,7 +54,7 @@ def test_equals_the_definition_on_whole_sets() -> None:
 def test_is_near_zero_without_a_difference_and_grows_with_it() -> None:
     reference = normal(1000, 20, 7)
     same, near, far = (
-        kernel_distance(normal(1000, 20, 8, shift), reference).mean for shift in (0.0, 0.1, 0.3)
+        kernel_distance(normal(1000, 20, 8, shift), reference, 5).mean for shift in (0.0, 0.1, 0.3)
     )
     assert abs(same) < 5e-3
     assert same < near < far
