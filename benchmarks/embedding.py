@@ -14,6 +14,7 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
+
 from gadc.embed import embed_classes
 from gadc.encoders import Encoder
 from gadc.images import batches, source

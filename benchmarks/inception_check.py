@@ -19,6 +19,7 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
+
 from gadc.detectors import Detector, Seen, open_detector
 from gadc.frechet import fit, frechet_distance
 from gadc.image_sets import see, see_reference

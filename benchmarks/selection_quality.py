@@ -19,6 +19,7 @@ from typing import Annotated
 
 import torch
 import typer
+
 from gadc.objective import Objective
 from gadc.samples import ImageClass, open_features
 from gadc.search import exchange, exchange_as_released, greedy

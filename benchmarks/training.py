@@ -19,6 +19,7 @@ from typing import Annotated
 
 import torch
 import typer
+
 from gadc import diffusion, flow
 from gadc.estimate import operations
 from gadc.examples import Examples

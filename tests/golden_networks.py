@@ -5,10 +5,11 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from gadc.embedders import Captions
-from gadc.transformer import Alignment, Size, Transformer
 from safetensors import safe_open
 from torch import Tensor
+
+from gadc.embedders import Captions
+from gadc.transformer import Alignment, Size, Transformer
 
 GOLDEN = Path(__file__).parent / "golden"
 

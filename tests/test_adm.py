@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from gadc.adm import ImageBatch, write_samples
 from gadc.errors import InputError
 

@@ -4,9 +4,10 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
 from gadc.baselines import ccs, dq, herding, herding_max, k_center
 from gadc.errors import InputError
-from torch import Tensor
 
 BASELINES = (k_center, herding, herding_max, ccs, dq)
 NESTED = (k_center, herding, herding_max, dq)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.testing import assert_close
+
 from gadc.checkpoints import export_diffusers, load_checkpoint, read_checkpoint, to_diffusers
 from gadc.errors import InputError
 from gadc.transformer import Alignment, Size, Transformer
 from golden_networks import GOLDEN, captions, conditioned, dit, golden, small, weights_of
-from safetensors.torch import save_file
-from torch import Tensor
-from torch.testing import assert_close
 
 INPUTS = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 3, 9, 10])
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from commands import call
 from gadc.classify import classify, fold_of, head, log_probabilities
 from gadc.embed import embed

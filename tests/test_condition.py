@@ -7,11 +7,12 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
 from commands import call
 from gadc.condition import condition
 from gadc.errors import InputError
 from gadc.sources import read_latents
-from PIL import Image
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from gadc.detectors import Inception, open_detector
 from gadc.errors import InputError
 from inceptions import write_script, write_weights

@@ -5,13 +5,14 @@ from itertools import pairwise
 
 import pytest
 import torch
+from torch import Tensor
+from torch.distributions import Normal, kl_divergence
+from torch.testing import assert_close
+
 from gadc import diffusion
 from gadc.errors import InputError
 from gaussian import law
 from golden_networks import dit, golden
-from torch import Tensor
-from torch.distributions import Normal, kl_divergence
-from torch.testing import assert_close
 
 EXACT = {"rtol": 1e-5, "atol": 1e-5}
 CUMULATIVE = (1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)).cumprod(0)

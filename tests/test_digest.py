@@ -1,6 +1,7 @@
 """The digest of a stage's code changes with its formulas, and with nothing else."""
 
 import pytest
+
 from gadc import digest
 
 

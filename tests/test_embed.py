@@ -6,6 +6,8 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
 from commands import call
 from gadc import embed as module
 from gadc.decoding import centre_crop
@@ -16,7 +18,6 @@ from gadc.images import source
 from gadc.index import index
 from gadc.settings import Images
 from gadc.shards import open_shard, read_text
-from PIL import Image
 
 
 @pytest.fixture(scope="module")

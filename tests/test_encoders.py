@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from commands import call
 from gadc.encoder_settings import Encoder as Settings
 from gadc.encoders import Encoder, encoder, make_encoder, read_artefact, write_artefact
@@ -13,7 +15,6 @@ from gadc.images import load, source
 from gadc.index import index
 from gadc.pretrained import RELEASED
 from gadc.settings import Images
-from safetensors.torch import save_file
 
 DIGITS = Images(source="digits")
 NAME = "test_vit"  # timm's network for tests: 0.4 million parameters

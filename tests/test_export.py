@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from commands import call
 from gadc.errors import InputError
 from gadc.export import export
@@ -12,7 +14,6 @@ from gadc.images import load, source
 from gadc.index import index
 from gadc.lists import choose_listed, ordering, read_list
 from gadc.settings import Images
-from PIL import Image
 
 CLASSES = ("ant", "bee 'n co", "öwl")
 

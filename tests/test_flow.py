@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
+from torch.testing import assert_close
+
 from gadc import flow
 from gaussian import law
 from golden_networks import captions, conditioned, golden
-from torch import Tensor
-from torch.testing import assert_close
 
 EXACT = {"rtol": 1e-5, "atol": 1e-5}
 MEAN, DEVIATION = 0.7, 0.4  # every pixel's distribution

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gadc.errors import InputError
-from gadc.frechet import Gaussian, Moments, accumulate, fit, frechet_distance
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from gadc.errors import InputError
+from gadc.frechet import Gaussian, Moments, accumulate, fit, frechet_distance
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "metrics.json").read_text())
 

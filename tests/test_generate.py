@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from gadc import generate as stage
 from gadc.artefacts import write_artefact
 from gadc.errors import InputError

@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
+from PIL import Image
+from typer.testing import CliRunner
+
 from commands import call
 from gadc.adm import write_samples
 from gadc.detectors import open_detector
@@ -17,8 +20,6 @@ from gadc.image_sets import reference_batch, see
 from gadc.index import index
 from gadc.score import score
 from inceptions import write_script
-from PIL import Image
-from typer.testing import CliRunner
 
 COUNT, SIDE = 24, 20
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from gadc.decoding import Unreadable, centre_crop, decode
 from gadc.errors import InputError
 from gadc.images import batches, load, source
 from gadc.preprocess import Preprocess
 from gadc.settings import Images
-from PIL import Image
 
 RED, GREEN = (200, 30, 40), (20, 160, 60)
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from gadc.errors import InputError
 from gadc.inception_score import inception_score
 

@@ -3,11 +3,12 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
 from commands import call
 from gadc.errors import InputError
 from gadc.index import fingerprint, index, list_images, members, read_index
 from gadc.settings import Images
-from PIL import Image
 
 
 @pytest.fixture

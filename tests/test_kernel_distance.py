@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from gadc.errors import InputError
 from gadc.kernel_distance import kernel_distance
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from gadc import neighbours
 from gadc.errors import InputError
 from gadc.manifold import Manifold, compare

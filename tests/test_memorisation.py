@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+
 from gadc.errors import InputError
 from gadc.memorisation import Copies
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+
 from commands import call
 from gadc.errors import InputError
 from gadc.images import load, source
 from gadc.pairs import GAP, plot_pairs
 from gadc.settings import Images
-from PIL import Image
 
 PATHS = [path for path, _ in source(Images(source="digits")).images("3")]
 

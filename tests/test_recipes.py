@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
 from commands import call
 from gadc.captions import captions, captions_of
 from gadc.encoders import Encoder, encoder
@@ -20,8 +23,6 @@ from gadc.sources import Latents, Sources, read_captions, read_patches
 from gadc.train import train
 from gadc.trainer import _alignment
 from gadc.workers import Workers
-from PIL import Image
-from safetensors.torch import load_file, save_file
 from texts import write_text_encoder
 
 CLASSES = ["n01440764", "n02102040", "cup"]

@@ -4,14 +4,15 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
+from torch.testing import assert_close
+
 from gadc import diffusion
 from gadc.embedders import Captions
 from gadc.errors import InputError
 from gadc.samplers import SAMPLERS, guide
 from gaussian import law
 from golden_networks import captions, conditioned, dit, golden, small
-from torch import Tensor
-from torch.testing import assert_close
 
 ADM = ("ddpm", "ddim", "dpm-solver")
 DRAWING = {"ddpm": [4, 3, 2, 1], "euler-maruyama": [0, 1, 2, 3]}  # steps that draw noise, of five

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+
 from commands import call
 from gadc import metrics
 from gadc.artefacts import write_artefact

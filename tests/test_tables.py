@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+
 from gadc.errors import InputError
 from gadc.merge import merge_index, merge_subset, read_table, write_table
 from gadc.tables import COLUMNS, PUBLISHED, summarise

@@ -13,11 +13,12 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
+
 from commands import call
 from gadc import __main__, state
 from gadc.errors import InputError, Unfinished
 from gadc.train import train
-from safetensors.torch import load_file
 
 NETWORK = ["--depth", "1", "--width", "16", "--heads", "2", "--patch", "4"]
 STEPS = ["--steps", "40", "--batch", "8", "--checkpoint-every", "20", "--ema", "0.9"]

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from torch.testing import assert_close
+
 from gadc.alignment import alignment_losses
 from gadc.embedders import Captions, position_embedding
 from gadc.errors import InputError
 from gadc.settings import Network
 from gadc.transformer import SIZES, Alignment, Transformer, build
 from golden_networks import captions, conditioned, dit, golden, small
-from torch.testing import assert_close
 
 EXACT = {"rtol": 1e-5, "atol": 1e-5}
 

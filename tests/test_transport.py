@@ -7,10 +7,11 @@ import numpy as np
 import ot
 import pytest
 import torch
-from gadc.transport import Transport, solve, squared_distances
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
+
+from gadc.transport import Transport, solve, squared_distances
 
 GOLDEN = Path(__file__).parent / "golden/selection.safetensors"
 

@@ -1,4 +1,4 @@
-"""The tiny study, end to end; then only what changed is built anew, faults are one sentence, and runs resume."""
+"""The tiny study, end to end; only what changed is built anew, faults are one sentence, runs resume."""
 
 import os
 import shutil
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from studies import StudyCopy
 
 from gadc.tables import COLUMNS
+from studies import StudyCopy
 
 STAGES = {
     "condition",
