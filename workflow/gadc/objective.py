@@ -196,11 +196,16 @@ def _typical(cost: Tensor) -> Tensor:
 
 def _check(features: Tensor, surprise: Tensor | None, settings: Gadc) -> None:
     """Refuse what has no objective."""
-    if not torch.isfinite(features).all():
-        row = (~torch.isfinite(features)).any(2).nonzero()[0, 1].item()
+    if features.ndim != 3:
+        raise InputError(f"features have shape {tuple(features.shape)}; they must be [classes, n, d].")
+    if surprise is not None and surprise.shape != features.shape[:2]:
         raise InputError(
-            f"features hold a value that is not finite (image {row} of its class); remove that image."
+            f"-log p has shape {tuple(surprise.shape)}; it must be [classes, n] as the features."
         )
+    finite = torch.isfinite(features).all(2)
+    if not finite.all():
+        row = (~finite).nonzero()[0, 1].item()
+        raise InputError(f"the features of image {row} of a class are not finite; leave that image out.")
     for name, least in (("alpha", 0), ("beta", 0), ("capacity", 1)):
         if not getattr(settings, name) >= least:
             raise InputError(f"{name} is {getattr(settings, name)}; it must be at least {least}.")

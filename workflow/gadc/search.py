@@ -17,6 +17,7 @@ from gadc.objective import TIE, Objective, Terms, lowest
 from gadc.seeds import stream
 from gadc.settings import Gadc
 
+DISTURBED = 2  # images that a restart replaces
 RELEASED_MARGIN = 1e-8  # RELEASE: a swap is accepted when it lowers the objective by more than this
 
 
@@ -92,7 +93,7 @@ def exchange(objective: Objective, subsets: Tensor, restarts: int = 0) -> Exchan
     state, draws, leaders = _begin(objective, subsets), stream("exchange"), {}
     _descend(objective, state, leaders)
     for _ in range(restarts):
-        trial = _begin(objective, _disturb(state.subsets, objective.exact.shape[1], draws))
+        trial = _begin(objective, _disturb(state.subsets, leaders, draws))
         _descend(objective, trial, leaders)
         state.passes += trial.passes
         better = trial.value < state.value - TIE * state.value.abs()
@@ -126,17 +127,15 @@ def _descend(objective: Objective, state: Exchange, leaders: dict[int, Tensor] |
     state.history.append(state.value)
 
 
-def _disturb(subsets: Tensor, images: int, draws: torch.Generator) -> Tensor:
-    """Replace a tenth of the positions, at least two, by images that are drawn at random."""
-    size = subsets.shape[1]
-    count = min(max(2, size // 10), size, images - size)
-    positions = torch.randperm(size, generator=draws)[:count].to(subsets.device)
-    order = torch.randperm(images, generator=draws).to(subsets.device)
-    taken = torch.zeros(len(subsets), images, dtype=torch.bool, device=subsets.device)
-    free = ~taken.scatter_(1, subsets, True)[:, order]
-    first = (free * torch.arange(images, 0, -1, device=subsets.device)).topk(count).indices
+def _disturb(subsets: Tensor, leaders: dict[int, Tensor], draws: torch.Generator) -> Tensor:
+    """Replace the images at a few positions, drawn at random, by random ones of those that led there."""
     disturbed = subsets.clone()
-    disturbed[:, positions] = order[first]
+    for position in torch.randperm(subsets.shape[1], generator=draws)[:DISTURBED].tolist():
+        offered = leaders[position]
+        offered = offered[:, torch.randperm(offered.shape[1], generator=draws).to(offered.device)]
+        free = ~(offered[:, :, None] == disturbed[:, None]).any(2)
+        drawn = offered.gather(1, free.int().argmax(1, keepdim=True))[:, 0]
+        disturbed[:, position] = torch.where(free.any(1), drawn, disturbed[:, position])
     return disturbed
 
 

@@ -80,7 +80,7 @@ class Gadc:
         "optimal", "Exchange to a 1-swap optimum, as released, or not at all."
     )
     restarts: int = setting(
-        4, "Times the optimal exchange disturbs its best subset and exchanges again.", ge=0
+        8, "Times the optimal exchange disturbs its best subset and exchanges again.", ge=0
     )
     swaps: int = setting(30, "Most swaps of the released exchange.", ge=0)
     precision: Literal["float32", "float64"] = setting(
