@@ -96,6 +96,8 @@ def select(
 ) -> None:
     """Choose the images of each class."""
     counts, names = _budgets(method, budget, budget_name, output)
+    if device not in CLASSES_AT_ONCE or (device == "cuda" and not torch.cuda.is_available()):
+        raise InputError(f"there is no device {device} here; give --device cpu.")
     if (features is None) == (index is None):
         raise InputError("give the images by either --features or --index.")
     if index and method.select not in WITHOUT_FEATURES:
@@ -203,9 +205,7 @@ def _warn(choices: Sequence[Choice], method: Gadc) -> None:
             f"warning: in {len(lost)} of {len(rows)} subsets the transport ships as little as {worst:.3f} of "
             "its mass; raise epsilon or the iterations, or set a tolerance."
         )
-    off = [
-        row["scale"] for row in rows if not low <= row["scale"] <= (high if method.tolerance is None else 1e4)
-    ]
+    off = [row["scale"] for row in rows if not low <= row["scale"] <= high]
     if off:
         say(
             f"warning: the median cost is {min(off):.3g} to {max(off):.3g} times epsilon in {len(off)} of "
