@@ -62,6 +62,8 @@ def changed(config, key, value):
         ("generators.sit-tiny.sampling.sampler", "ddpm", "does not fit objective flow"),
         ("generators.sit-tiny.network.depth", None, "network"),
         ("title", ["a", "b"], "title"),
+        ("methods.none", {"select": "none"}, "cannot be a name"),
+        ("methods.a/b", {"select": "none"}, "methods.a/b"),
     ],
 )
 def test_a_fault_is_one_sentence_that_names_the_key(config, key, value, sentence):
@@ -77,15 +79,15 @@ def test_rows_follow_the_config_and_ceiling_and_floor_have_their_own_budget(conf
         ("full", "sit-tiny", "all"),
         ("random", "sit-tiny", "100"),
         ("gadc", "sit-tiny", "100"),
-        ("none", "sit-tiny", "none"),
+        ("untrained", "sit-tiny", "zero"),
     ]
     assert len(rows) == 8
 
 
 def test_names_are_closed_lists(config):
     plan = Plan(config)
-    assert plan.names("methods") == "full|random|gadc|none"
-    assert plan.names("budgets") == "100|all|none"
+    assert plan.names("methods") == "full|random|gadc|untrained"
+    assert plan.names("budgets") == "100|all|zero"
     assert plan.names("spaces") == "pixels"
 
 

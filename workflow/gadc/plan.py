@@ -183,7 +183,7 @@ class Plan:
             for name in (f"fid_{b}.csv", f"figures/losses_{b}.png")
         ]
         paths += self.compared(f"results/figures/samples/{run}")
-        trained = [path for path in self.compared(f"results/figures/pairs/{run}") if "/none/" not in path]
+        trained = [path for path in self.compared(f"results/figures/pairs/{run}") if "/zero/" not in path]
         return paths + trained
 
     def compared(self, pattern: str) -> list[str]:

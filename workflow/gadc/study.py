@@ -3,7 +3,15 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from gadc.errors import InputError
 from gadc.settings import (
@@ -18,8 +26,17 @@ from gadc.settings import (
     Training,
 )
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")]  # names are parts of paths
-BUDGETLESS = {"full": "all", "none": "none"}  # selectors whose subset does not depend on a budget
+
+def _named(name: str) -> str:
+    """Refuse the word that the command line takes for an absent setting."""
+    if name == "none":
+        raise ValueError("`none` cannot be a name; choose another")
+    return name
+
+
+# names are parts of paths
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$"), AfterValidator(_named)]
+BUDGETLESS = {"full": "all", "none": "zero"}  # selectors whose subset does not depend on a budget
 
 
 class Closed(BaseModel):
