@@ -140,10 +140,9 @@ def test_best_is_the_best_of_all_and_never_one_of_the_shared() -> None:
 
 def test_best_says_so_where_nothing_is_below() -> None:
     features, surprise = images(6, 18)
-    below = torch.tensor([1e-3], dtype=torch.float64)
-    assert (
-        Objective(features, surprise, PLAIN).best(torch.tensor([[3]]), below=below).value.item() == torch.inf
-    )
+    against = (torch.tensor([5]), torch.tensor([1e-3], dtype=torch.float64))
+    look = Objective(features, surprise, PLAIN).best(torch.tensor([[3]]), against=against)
+    assert look.value.item() == torch.inf
 
 
 def test_released_confidence_counts_the_candidate_alone() -> None:

@@ -147,27 +147,30 @@ class Objective:
         self,
         shared: Tensor,
         greedy: bool = False,
-        below: Tensor | None = None,
+        against: tuple[Tensor, Tensor] | None = None,
         among: Tensor | None = None,
     ) -> Look:
         """Find the image that joins each class's shared ones best, of all or `among` some [classes, b].
 
-        Where no candidate can be `below` [classes] the value is inf. Ties go to the lower index.
+        `against` is the image [classes] that holds the place and the objective [classes] with it: where no
+        other can be below, the value is inf. Ties go to the lower index.
         """
         if among is None:
             among = torch.arange(self.exact.shape[1], device=self.device).expand(len(shared), -1)
         rough = self.extend(shared, among, greedy)
         rough.masked_fill_((among[:, :, None] == shared[:, None]).any(2), torch.inf)
-        limit = rough.amin(1) * (1 + self.error)
-        if below is not None:
-            limit = torch.minimum(limit, below)
+        leaders = rough.topk(min(LEADERS, rough.shape[1]), largest=False).indices
+        limit = torch.full_like(rough[:, 0], torch.inf)
+        if against is not None:
+            rough.masked_fill_(among == against[0][:, None], torch.inf)
+            limit = against[1].to(rough.dtype)
+        limit = torch.minimum(limit, rough.amin(1) * (1 + self.error))
         classes, places = (rough <= limit[:, None] * (1 + self.error)).nonzero(as_tuple=True)
         exact = torch.full_like(rough, torch.inf, dtype=torch.float64)
         if len(classes):
             subsets = torch.cat([shared[classes], among[classes, places][:, None]], 1)
             exact[classes, places] = self.value(classes, subsets, greedy)
         place, value = lowest(exact)
-        leaders = rough.topk(min(LEADERS, rough.shape[1]), largest=False).indices
         return Look(among.gather(1, place[:, None])[:, 0], value, among.gather(1, leaders).sort(1).values)
 
 

@@ -116,7 +116,8 @@ def _descend(objective: Objective, state: Exchange, leaders: dict[int, Tensor] |
     while (idle < size).any():
         position, among = step % size, None if leaders is None else leaders.get(step % size)
         state.passes += (position == 0) & (idle < size)
-        look = objective.best(_without(state.subsets, position), below=state.value, among=among)
+        against = (state.subsets[:, position], state.value)
+        look = objective.best(_without(state.subsets, position), against=against, among=among)
         if leaders is not None and among is None:
             leaders[position] = look.leaders
         better = (look.value < state.value - TIE * state.value.abs()) & (idle < size)
@@ -144,7 +145,9 @@ def exchange_as_released(objective: Objective, subsets: Tensor, swaps: int = 30)
     state = _begin(objective, subsets)
     while len(state.history) <= swaps and not state.optimal.all():
         tries = [
-            objective.best(_without(state.subsets, position), below=state.value)
+            objective.best(
+                _without(state.subsets, position), against=(state.subsets[:, position], state.value)
+            )
             for position in range(subsets.shape[1])
         ]
         found = torch.stack([look.image for look in tries], 1)
