@@ -133,29 +133,29 @@ class Transport:
         kernel, priced, dummy = self._kernel(precision)
         common, own = torch.cat([take_rows(kernel, shared), dummy], 1), take_rows(kernel, candidates)
         size, share = common.shape[1], self.capacity / kernel.shape[2]
-        mass = common.new_full((size,), 1 / size)
+        mass = common.new_full((size, 1), 1 / size)
         mass[-1] = self.capacity - 1
-        u, w = mass.expand(*candidates.shape, size), common.new_full((*candidates.shape, 1), 1 / size)
+        u = mass.expand(len(common), size, own.shape[1])
+        w = common.new_full((*candidates.shape, 1), 1 / size)
+        goal, own_goal = mass / share, 1 / (size * share)
         v, steps = torch.empty_like(own), 0
         most = MOST_ITERATIONS if self.tolerance else self.iterations
         while True:
-            torch.mul(own, w, out=v)
-            v.baddbmm_(u, common).reciprocal_()
+            torch.bmm(u.transpose(1, 2), common, out=v)
+            v.addcmul_(own, w).reciprocal_()
             steps += 1
             if steps == most:
                 break
-            reach, own_reach = share * torch.bmm(v, common.transpose(1, 2)), share * _dot(v, own)
+            reach, own_reach = torch.bmm(common, v.transpose(1, 2)), _dot(v, own)
             if self.tolerance and steps % CHECK_EVERY == 0:
-                error = (u * reach - mass).abs().sum(2) + (w * own_reach - 1 / size).abs()[..., 0]
-                if error.max() <= max(self.tolerance, NOISE[precision]):
+                error = (u * reach - goal).abs().sum(1) + (w * own_reach - own_goal).abs()[..., 0]
+                if share * error.max() <= max(self.tolerance, NOISE[precision]):
                     break
-            u, w = mass / reach, 1 / (size * own_reach)
-        spent = (
-            torch.bmm(v, take_rows(priced, shared).transpose(1, 2)),
-            _dot(v, take_rows(priced, candidates)),
-        )
-        cost = share * ((u[..., :-1] * spent[0]).sum(2) + (w * spent[1])[..., 0])
-        reached = torch.maximum(u.amax(2), w[..., 0]) * v.amax(2)
+            u, w = goal / reach, own_goal / own_reach
+        spent = torch.bmm(take_rows(priced, shared), v.transpose(1, 2))
+        own_spent = _dot(v, take_rows(priced, candidates))
+        cost = share * ((u[:, :-1] * spent).sum(1) + (w * own_spent)[..., 0])
+        reached = torch.maximum(u.amax(1), w[..., 0]) * v.amax(2)
         return cost, torch.isfinite(cost) & (reached < CEILING[precision])
 
 
