@@ -12,10 +12,12 @@ solves it by 20 Sinkhorn steps, as the release's code does; `pot` hands the same
 """
 
 import dataclasses
+import itertools
 import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Annotated
 
 import numpy as np
@@ -80,43 +82,48 @@ def sweep(objective: Objective, subset: torch.Tensor) -> torch.Tensor:
     return torch.cat([objective.extend(rest, every) for rest in shared])
 
 
-def clock(function, *given, repeat: int = 1) -> float:
-    """Fewest seconds of some calls."""
+def clock(function: Callable, *given: object, repeat: int = 1) -> float:
+    """Fewest processor seconds of some calls."""
     seconds = []
     for _ in range(repeat):
-        began = time.perf_counter()
+        began = time.process_time()
         function(*given)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.process_time() - began)
     return min(seconds)
 
 
-def measure(n: int, d: int, m: int) -> None:
-    """Print one row: sweep by each solver, the whole class, its objective, and this process's peak memory."""
+def measure(solver: str, n: int, d: int, m: int) -> None:
+    """Print what one solver needs, with this process's peak memory in GB."""
     features = draw(n, d)
     objective = Objective(features[None], None, SETTINGS)
-    epsilon = objective.transport.epsilon.item()
-    subset = torch.arange(m)[None]
-    ours = clock(sweep, objective, subset, repeat=3)
-    began = time.perf_counter()
-    chosen = condense(features[None], None, [m], SETTINGS)[m]
-    whole = time.perf_counter() - began
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    swaps, sample = m * (n - m), {50: 64, 100: 32}.get(m, CHUNK)
+    if solver == "gadc":
+        seconds = clock(sweep, objective, torch.arange(m)[None], repeat=3)
+        began = time.process_time()
+        chosen = condense(features[None], None, [m], SETTINGS)[m]
+        whole, extra = time.process_time() - began, [chosen.greedy.item(), chosen.end.value.item()]
+        print(seconds, peak(), whole, *extra)
+        return
+    sample = min(CHUNK, 2560 // m)
     random = torch.Generator().manual_seed(1)
     candidates = torch.stack([torch.randperm(n, generator=random)[:m] for _ in range(sample)])
-    factor = swaps / sample
-    theirs = clock(released, features, candidates, epsilon) * factor
-    theirs_pot = clock(pot, features, candidates, epsilon) * factor
-    print(
-        f"| {n} | {d} | {m} | {ours:.3f} | {theirs:.0f} * | {theirs_pot:.0f} * | {theirs / ours:.0f} "
-        f"| {whole:.2f} | {chosen.greedy[0]:.3f} | {chosen.end.value[0]:.3f} | {memory:.2f} |",
-        flush=True,
-    )
+    function = {"released": released, "pot": pot}[solver]
+    seconds = clock(function, features, candidates, objective.transport.epsilon.item())
+    print(seconds * m * (n - m) / sample, peak())
 
 
-def fit_exponents(rows: list[list[str]]) -> str:
-    """Exponents of n and m in the seconds of the whole class, by least squares of logarithms."""
-    table = np.log([[float(row[i]) for i in (1, 2, 3, 8)] for row in rows])
+def peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def ask(solver: str, *words: str) -> list[float]:
+    """Measure in a process of its own, so that the peak is its own."""
+    command = [sys.executable, __file__, *words, "--solver", solver]
+    return [float(word) for word in subprocess.check_output(command, text=True).split()]
+
+
+def fit_exponents(rows: list[list[float]]) -> str:
+    """Exponents of n, d and m in the seconds of the whole class, by least squares of logarithms."""
+    table = np.log(rows)
     design = np.column_stack([table[:, :3], np.ones(len(table))])
     n, d, m, _ = np.linalg.lstsq(design, table[:, 3], rcond=None)[0]
     return f"seconds of the whole class grow as n^{n:.2f} d^{d:.2f} m^{m:.2f}"
@@ -142,29 +149,46 @@ def main(
     classes: Annotated[int, typer.Option(help="Time so many classes instead.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda, for --classes.")] = "cpu",
     restarts: Annotated[int, typer.Option(help="Setting of that name.")] = Gadc.restarts,
-    one: Annotated[str, typer.Option(hidden=True)] = "",
+    threads: Annotated[int, typer.Option(help="Compute threads.")] = 1,
+    solver: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
     """Measure selection."""
     global SETTINGS
     SETTINGS = dataclasses.replace(SETTINGS, restarts=restarts)
-    if one:
-        return measure(*map(int, one.split(",")))
+    torch.set_num_threads(threads)
     numbers = [[int(word) for word in words.split(",")] for words in (sizes, dimensions, budgets)]
+    n, d, m = (first for first, *_ in numbers)
+    if solver:
+        return measure(solver, n, d, m)
     if classes:
-        return many_classes(classes, numbers[0][-1], numbers[1][-1], numbers[2][0], device)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {restarts} restarts")
+        return many_classes(classes, numbers[0][-1], numbers[1][-1], m, device)
+    print(f"torch {torch.__version__}, processor seconds of {threads} threads, {restarts} restarts")
     print(
-        "| n | d | m | sweep s | released s | pot s | ratio | whole class s | greedy | exchanged | peak GB |"
+        "| n | d | m | sweep s | GB | released s | GB | pot s | GB | ratio | whole class s | greedy | end |"
     )
-    print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|", flush=True)
+    print("|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|", flush=True)
     rows = []
-    for n in numbers[0]:
-        for d in numbers[1]:
-            for m in numbers[2]:  # each in a process of its own, so that the peak is its own
-                words = [sys.executable, __file__, "--one", f"{n},{d},{m}", "--restarts", str(restarts)]
-                line = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
-                print(line, end="", flush=True)
-                rows.append(line.split("|"))
+    for n, d, m in itertools.product(*numbers):
+        words = [
+            "--sizes",
+            n,
+            "--dimensions",
+            d,
+            "--budgets",
+            m,
+            "--restarts",
+            restarts,
+            "--threads",
+            threads,
+        ]
+        ours, theirs, pots = (ask(name, *map(str, words)) for name in ("gadc", "released", "pot"))
+        print(
+            f"| {n} | {d} | {m} | {ours[0]:.3f} | {ours[1]:.2f} | {theirs[0]:.0f} * | {theirs[1]:.2f} "
+            f"| {pots[0]:.0f} * | {pots[1]:.2f} | {theirs[0] / ours[0]:.0f} "
+            f"| {ours[2]:.2f} | {ours[3]:.2f} | {ours[4]:.2f} |",
+            flush=True,
+        )
+        rows.append([n, d, m, ours[2]])
     if len(rows) > 3:
         print(fit_exponents(rows))
 
