@@ -156,6 +156,15 @@ def test_classes_solved_together_are_as_alone() -> None:
             assert together[budget].end.passes[c] == alone[budget].end.passes[0]
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_chooses_as_the_processor_does() -> None:
+    features, surprise = images(7, 80, d=16, classes=3)
+    chosen = replace(PLAIN, restarts=2)
+    expected = condense(features, surprise, [6], chosen)[6].end.subsets
+    found = condense(features.cuda(), surprise.cuda(), [6], chosen)[6].end
+    assert found.subsets.tolist() == expected.tolist()
+
+
 def test_size_of_blocks_and_number_of_threads_do_not_change_the_subset(monkeypatch) -> None:
     features, surprise = images(8, 60, d=16)
     chosen = replace(PLAIN, restarts=1)

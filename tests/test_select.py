@@ -1,6 +1,7 @@
 """The select command: own files and shards, what does not change a subset, and bad input."""
 
 import csv
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from gadc import select
+from gadc.__main__ import main
 from gadc.errors import InputError
 from gadc.shards import write_shard
 
@@ -90,6 +92,24 @@ def test_own_file_needs_features_and_labels_alone(tmp_path, capfd) -> None:
     assert [row["rank"] for row in chosen] == ["0", "1", "2"] * 3
     assert all(found["labels"][int(row["path"])] == row["class"] for row in chosen)
     assert "confidence term is left out" in capfd.readouterr().err
+
+
+def test_documented_example_runs(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = Path(__file__).parents[1] / "docs/selection.md"
+    names: dict = {}
+    for language, code in re.findall(r"```(\w*)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        if language == "python":
+            exec(code, names)
+        else:
+            words = code.replace("\\\n", " ").split()
+            assert words[:3] == ["python", "-m", "gadc"]
+            monkeypatch.setattr(sys, "argv", ["gadc", *words[3:]])
+            with pytest.raises(SystemExit) as end:
+                main()
+            assert not end.value.code
+    assert len(rows(tmp_path / "subset.csv")) == 100
+    assert names["chosen"][10].end.optimal.item()
 
 
 def test_runs_as_a_command_without_a_config_file(tmp_path) -> None:

@@ -15,6 +15,7 @@ import typer
 
 from gadc import baselines
 from gadc.errors import InputError
+from gadc.memory import keep_freed_memory
 from gadc.options import take
 from gadc.progress import say, track
 from gadc.samples import ImageClass, list_classes, open_features
@@ -95,6 +96,7 @@ def select(
     device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
 ) -> None:
     """Choose the images of each class."""
+    keep_freed_memory()
     counts, names = _budgets(method, budget, budget_name, output)
     if device not in CLASSES_AT_ONCE or (device == "cuda" and not torch.cuda.is_available()):
         raise InputError(f"there is no device {device} here; give --device cpu.")
