@@ -6,8 +6,10 @@
 #   encoders/{encoder}.safetensors                      network, preprocessing and head
 #   embeddings/{encoder}/{shard}.h5                     features, one group per class
 #   probabilities/{encoder}/{shard}.h5                  log-probabilities, one group per class
+#   margins/{encoder}.h5, difficulty/{method}/{shard}.h5    scores of the images, for methods that rank by them
 #   selections/{method}/{budget}/{shard}.csv            chosen images of some classes
 #   subsets/{method}/{budget}.csv                       chosen images of all classes
+#   moments/{encoder}.h5, measures/{method}/{budget}.csv          rows of subsets.csv
 #   latents/{space}/{resolution}/{method}/{budget}.h5   the same, as a generator sees them
 #   captions/{text_encoder}.h5                          of each class, for recipes that have them
 #   patches/{encoder}/{resolution}/{method}/{budget}.h5 features to align to, likewise
@@ -16,7 +18,7 @@
 #   features/{generator}/{method}/{budget}/seed{seed}.h5          of the samples, by the detector
 #   references/{resolution}/{shard}.h5                            of the study's images, by the detector
 #   scores/{generator}/{method}/{budget}/seed{seed}.csv
-#   fid_{budget}.csv, figures/, report.zip              what people look at
+#   fid_{budget}.csv, subsets.csv, figures/, report.zip              what people look at
 
 import json
 import sys
@@ -80,7 +82,9 @@ rule tables:
 include: "workflow/rules/index.smk"
 include: "workflow/rules/embed.smk"
 include: "workflow/rules/classify.smk"
+include: "workflow/rules/difficulty.smk"
 include: "workflow/rules/select.smk"
+include: "workflow/rules/measure.smk"
 include: "workflow/rules/condition.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/generate.smk"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gadc.baselines import ccs, dq, herding, herding_max, k_center
+from gadc.baselines import ccs, d2c, dq, herding, herding_max, k_center
 from gadc.errors import InputError
 
 BASELINES = (k_center, herding, herding_max, ccs, dq)
@@ -181,3 +181,33 @@ def test_dq_takes_one_image_of_each_of_ten_bins_for_a_budget_of_ten() -> None:
 
 def test_dq_manages_classes_smaller_than_its_bins() -> None:
     assert sorted(choose(dq, 7, 7)) == list(range(7))
+
+
+@pytest.mark.parametrize(
+    ("n", "budget", "interval", "expected"),
+    [
+        (1000, 10, None, list(range(0, 865, 96))),  # the paper's interval
+        (785, 50, None, list(range(0, 785, 16))),
+        (991, 100, None, list(range(0, 991, 10))),
+        (732, 10, None, list(range(0, 730, 81))),  # too small a class: the widest that fits
+        (20, 4, None, [0, 6, 12, 18]),
+        (20, 4, 3, [0, 3, 6, 9]),
+        (5, 5, 3, [0, 1, 2, 3, 4]),
+        (5, 1, None, [0]),
+    ],
+)
+def test_d2c_takes_every_so_many_th_image_from_the_easiest_on(n, budget, interval, expected) -> None:
+    loss = torch.rand(n, generator=generator())
+    chosen = d2c(None, None, None, budget, generator(), score=loss, interval=interval)
+    assert chosen.tolist() == loss.argsort()[expected].tolist()
+
+
+def test_d2c_without_scores_says_what_to_do() -> None:
+    with pytest.raises(InputError, match="--scores"):
+        d2c(points(), None, None, 5, generator())
+
+
+def test_ccs_ranks_by_given_scores_rather_than_by_the_classifier() -> None:
+    score = torch.arange(40.0)
+    chosen = ccs(points(), *probabilities(), 12, generator(), score=score, cut_off=0.5)
+    assert min(chosen.tolist()) >= 20

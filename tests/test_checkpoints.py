@@ -10,8 +10,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.testing import assert_close
 
-from gadc.checkpoints import export_diffusers, load_checkpoint, read_checkpoint, to_diffusers
+from commands import call
+from gadc.checkpoints import (
+    export_diffusers,
+    export_generator,
+    import_checkpoint,
+    load_checkpoint,
+    read_checkpoint,
+    to_diffusers,
+)
 from gadc.errors import InputError
+from gadc.generate import read_generator
 from gadc.transformer import Alignment, Size, Transformer
 from golden_networks import GOLDEN, captions, conditioned, dit, golden, small, weights_of
 
@@ -144,6 +153,36 @@ def test_export_of_a_flow_network_has_as_many_outputs_as_channels():
     config, weights = to_diffusers(small())
     assert (config["in_channels"], config["out_channels"]) == (4, 4)
     assert weights["proj_out_2.weight"].shape == (16, 32)
+
+
+def test_an_official_checkpoint_becomes_a_generator_of_the_package(tmp_path):
+    save_file(official(), tmp_path / "dit.safetensors")
+    with pytest.raises(InputError, match="give --heads"):
+        call(
+            import_checkpoint,
+            "--checkpoint",
+            tmp_path / "dit.safetensors",
+            "--output",
+            tmp_path / "g.safetensors",
+        )
+    words = ["--checkpoint", tmp_path / "dit.safetensors", "--heads", 4]
+    call(import_checkpoint, *words, "--output", tmp_path / "g.safetensors")
+    network, captioned, about = read_generator(tmp_path / "g.safetensors", torch.device("cpu"))
+    assert (captioned, about["classes"], about["shape"]) == (None, 10, [4, 8, 8])
+    x, y = INPUTS
+    time = torch.tensor([1, 20, 500, 999])
+    expected = fresh()
+    expected.load_state_dict(official())
+    assert_close(network(x, time, y), expected(x, time, y))
+    call(export_generator, "--weights", tmp_path / "g.safetensors", "--output", tmp_path / "diffusers")
+    assert (tmp_path / "diffusers/config.json").is_file()
+
+
+def test_what_is_no_checkpoint_is_not_imported(tmp_path):
+    save_file({"a": torch.zeros(3)}, tmp_path / "other.safetensors")
+    words = ["--checkpoint", tmp_path / "other.safetensors", "--output", tmp_path / "g.safetensors"]
+    with pytest.raises(InputError, match="is no DiT checkpoint"):
+        call(import_checkpoint, *words)
 
 
 def test_captioned_networks_do_not_fit_diffusers(tmp_path):

@@ -181,3 +181,34 @@ def saved_step(study: StudyCopy) -> int:
     return max(
         (int(Path(path).stem.split("_")[1]) for path in folder.glob("*/step_*.safetensors")), default=0
     )
+
+
+def test_subsets_of_every_method_are_measured_before_anything_is_trained_on_them(study):
+    """Of the methods, d2c alone needs a generator, one trained on every image."""
+    listed = pd.read_csv(study.folder / "results/subsets/random/6.csv")["path"]
+    (study.folder / "theirs.txt").write_text("\n".join(listed[::-1]))
+    methods = {
+        "full": {"select": "full"},
+        **{name: {"select": name, "encoder": "net"} for name in ("k-center", "herding", "dq")},
+        "ccs": {"select": "ccs", "encoder": "net", "margin": "accumulated"},
+        "d2c": {"select": "d2c", "generator": "sit"},
+        "theirs": {"select": "list", "file": "theirs.txt"},
+    }
+    names = [name for name in methods if name != "full"]
+
+    def change(config):
+        config["methods"] |= methods
+        config["subsets"] = {"measure": "gadc", "methods": ["random", "gadc", *names], "budgets": ["6"]}
+
+    study.configure(change)
+    figures = [f"results/figures/{figure}/{name}/6.png" for figure in ("chosen", "map") for name in names]
+    assert study.planned("results/subsets.csv")["train"] == 1
+    done = study.run("results/subsets.csv", *figures)
+    assert done.returncode == 0, done.stdout
+    table = pd.read_csv(study.folder / "results/subsets.csv").set_index("method")
+    assert list(table.index) == ["random", "gadc", *names]
+    assert (table["images"] == 6).all() and (table["measured_by"] == "gadc").all()
+    assert table.loc["theirs", "objective"] == pytest.approx(table.loc["random", "objective"])
+    assert table["objective"].idxmin() == "gadc"
+    assert all((study.folder / path).stat().st_size > 500 for path in figures)
+    assert study.planned("results/subsets.csv", *figures) == {}

@@ -11,6 +11,8 @@ from torch import Generator, Tensor
 
 from gadc.errors import InputError
 
+INTERVALS = {10: 96, 50: 16, 100: 10}  # PAPER: Huang et al. 2025 (D2C), by images per class
+
 
 def k_center(
     features: Tensor,
@@ -81,18 +83,22 @@ def ccs(
     log_runner_up: Tensor | None,
     budget: int,
     generator: Generator,
+    score: Tensor | None = None,
     cut_off: float = 0.3,
     strata: int = 50,
 ) -> Tensor:
     """Coverage-centric selection: drop the hardest `cut_off`, then draw evenly over strata of score.
 
-    The score is the classifier's margin p(own class) - p(strongest other class), a declared proxy of the
-    margin accumulated over a training (AUM). At most `budget` strata, because a class gets few images. Not
-    nested. Source: Zheng et al. 2023, algorithm 1, per class.
+    The score [n], low where hard, is the margin accumulated over a training (AUM); without it the
+    classifier's p(own class) - p(strongest other class), a declared proxy. At most `budget` strata, because a
+    class gets few images. Not nested. Source: Zheng et al. 2023, algorithm 1, per class.
     """
-    if log_probability is None or log_runner_up is None:
+    if score is not None:
+        margin = score.double()
+    elif log_probability is None or log_runner_up is None:
         raise InputError("ccs needs probabilities: give the encoder a classifier that knows the classes.")
-    margin = log_probability.double().exp() - log_runner_up.double().exp()
+    else:
+        margin = log_probability.double().exp() - log_runner_up.double().exp()
     # ASSUME: where the cut-off would leave fewer images than the budget, it leaves just as many
     dropped = min(int(cut_off * len(margin)), len(margin) - budget)
     kept = margin.argsort(stable=True)[dropped:]
@@ -154,3 +160,26 @@ def _graph_cut(similarity: Tensor, size: int, weight: float) -> Tensor:
         gain = gain - 2 * similarity[chosen[-1]]
         gain[chosen[-1]] = -torch.inf
     return torch.tensor(chosen)
+
+
+def d2c(
+    features: Tensor | None,
+    log_probability: Tensor | None,
+    log_runner_up: Tensor | None,
+    budget: int,
+    generator: Generator,
+    score: Tensor | None = None,
+    interval: int | None = None,
+) -> Tensor:
+    """Every `interval`-th image, from the easiest on, of the ranking by denoising loss; draws nothing.
+
+    The score [n] is the loss. Where the class is too small for the interval (by default the paper's for its
+    budgets, else the widest), the widest that fits is taken. Not nested, since the interval depends on the
+    budget. Source: Huang et al. 2025 (D2C), algorithm 2.
+    """
+    if score is None:
+        raise InputError("d2c ranks by the loss of a generator: give --scores, from `difficulty`.")
+    # ASSUME: the paper does not say what happens in a class of too few images
+    widest = max(1, (len(score) - 1) // max(1, budget - 1))
+    step = min(interval or INTERVALS.get(budget, widest), widest)
+    return score.argsort(stable=True)[::step][:budget]

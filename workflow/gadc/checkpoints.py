@@ -4,18 +4,70 @@ import argparse
 import json
 import pickle
 import re
+from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import typer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from gadc.artefacts import write_artefact
 from gadc.errors import InputError
+from gadc.settings import Network
 from gadc.storage import replacing
-from gadc.transformer import Transformer
+from gadc.transformer import SIZES, Size, Transformer, build
 
 PREFIX = re.compile(r"^((module|_orig_mod)\.)+")  # left by DistributedDataParallel and torch.compile
+
+
+def import_checkpoint(
+    checkpoint: Annotated[Path, typer.Option(help="Official DiT checkpoint (.pt or .safetensors).")],
+    output: Annotated[Path, typer.Option(help="Generator as `train` writes it (safetensors).")],
+    heads: Annotated[int | None, typer.Option(help="Attention heads, where no published size fits.")] = None,
+) -> None:
+    """Turn an official DiT checkpoint of ImageNet's classes into a generator of this package."""
+    from timm.data import ImageNetInfo
+
+    weights = read_checkpoint(checkpoint)
+    network, shape, classes = infer_network(weights, checkpoint, heads)
+    built = build(network, shape, classes, learn_sigma=True)
+    load_checkpoint(built, checkpoint)
+    about = {"objective": "adm", "network": asdict(network), "classes": classes, "shape": shape}
+    about |= {"steps": None, "ema": None, "recipe": {}}
+    if classes == 1000:
+        about["names"] = ImageNetInfo("imagenet-1k").label_names()
+    write_artefact(output, about, dict(built.state_dict()))
+
+
+def infer_network(
+    weights: dict[str, Tensor], path: Path, heads: int | None = None
+) -> tuple[Network, tuple[int, int, int], int]:
+    """Network, shape of the latents and number of classes of a checkpoint, from the shapes of its tensors."""
+    try:
+        width, channels, patch, _ = weights["x_embedder.proj.weight"].shape
+        side = patch * round(weights["pos_embed"].shape[1] ** 0.5)
+        classes = len(weights["y_embedder.embedding_table.weight"]) - 1
+    except (KeyError, ValueError, IndexError) as error:
+        raise InputError(f"{path} is no DiT checkpoint ({error}); download it anew.") from None
+    depth = len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
+    published = next((size.heads for size in SIZES.values() if size[:2] == (depth, width)), None)
+    size = Size(depth, width, heads or published)
+    if size.heads is None:
+        raise InputError(f"{path} has {depth} blocks of width {width}, no published size; give --heads.")
+    return Network(**size._asdict(), patch=patch), (channels, side, side), classes
+
+
+def export_generator(
+    weights: Annotated[Path, typer.Option(help="Generator, from `train`.")],
+    output: Annotated[Path, typer.Option(help="Folder for diffusers' DiTTransformer2DModel.")],
+) -> None:
+    """Write a generator without captions as a folder that diffusers loads."""
+    from gadc.generate import read_generator
+
+    export_diffusers(read_generator(weights, torch.device("cpu"))[0], output)
 
 
 def load_checkpoint(network: Transformer, path: Path) -> None:

@@ -70,24 +70,50 @@ class Plan:
         chosen = self.study.methods[method]
         count = [] if budget in study.BUDGETLESS.values() else ["--budget", str(self.study.budgets[budget])]
         words = arguments(chosen)
-        while "--encoder" in words:
-            at = words.index("--encoder")
-            del words[at : at + 2]
+        for option in ("--encoder", "--generator", "--trained-on", "--checkpoint", "--margin", "--file"):
+            while option in words:
+                at = words.index(option)
+                del words[at : at + 2]
         return shlex.join(["--name", method, "--budget-name", budget, *count, *words])
 
     def selection_inputs(self, method: str, scatteritem: str) -> dict[str, str]:
         """Files that the selection of a method in a shard depends on."""
-        encoder = getattr(self.study.methods[method], "encoder", None)
-        if encoder is None and self.study.images.unreadable == "skip":
-            return {
-                "features": f"results/embeddings/{self.study.detector}/{scatteritem}.h5"
-            }  # names the readable
+        chosen = self.study.methods[method]
+        if chosen.select == "list":
+            return self._images(scatteritem) | {"file": chosen.file}
+        if chosen.select == "d2c":
+            return self._images(scatteritem) | {"scores": f"results/difficulty/{method}/{scatteritem}.h5"}
+        encoder = getattr(chosen, "encoder", None)
         if encoder is None:
-            return {"index": f"results/index/{scatteritem}.csv"}
-        return {
+            return self._images(scatteritem)
+        files = {
             "features": f"results/embeddings/{encoder}/{scatteritem}.h5",
             "probabilities": f"results/probabilities/{encoder}/{scatteritem}.h5",
         }
+        if getattr(chosen, "margin", None) == "accumulated":
+            files["scores"] = f"results/margins/{encoder}.h5"
+        return files
+
+    def _images(self, scatteritem: str) -> dict[str, str]:
+        """File that lists the images of a shard: without the unreadable ones where these are skipped."""
+        if self.study.images.unreadable == "skip":
+            return {"features": f"results/embeddings/{self.study.detector}/{scatteritem}.h5"}
+        return {"index": f"results/index/{scatteritem}.csv"}
+
+    def difficulty_inputs(self, method: str) -> dict[str, str]:
+        """The generator by whose loss a method ranks: of a run of the study, or imported."""
+        chosen = self.study.methods[method]
+        if chosen.checkpoint:
+            return {"weights": f"results/checkpoints/{method}.safetensors"}
+        run = f"{chosen.trained_on}/{self.study.budget_of(chosen.trained_on, '')}/seed{chosen.seed}"
+        return {"weights": f"results/generators/{chosen.generator}/{run}.safetensors"}
+
+    def difficulty(self, method: str) -> str:
+        """Options of `difficulty`: what the generator sees of an image."""
+        generator = self.study.methods[method].generator
+        resolution = self.study.generators[generator].resolution
+        images = self.options(self.study.images)
+        return f"--resolution {resolution} {images} {self.latents(self.space(generator))}".strip()
 
     def classification_inputs(self, encoder: str, scatteritem: str) -> dict[str, str]:
         """Files that the probabilities of a shard depend on."""
@@ -103,8 +129,9 @@ class Plan:
 
     @staticmethod
     def flags(files: Any) -> str:
-        """Named input files of a job as command-line options."""
-        return shlex.join(word for name, path in files.items() for word in (f"--{name}", str(path)))
+        """Named input files of a job as command-line options, repeated where a name stands for several."""
+        named = ((name, [found] if isinstance(found, str) else found) for name, found in files.items())
+        return shlex.join(word for name, paths in named for path in paths for word in (f"--{name}", path))
 
     def training(self, generator: str) -> str:
         """Options of `train`."""
@@ -174,6 +201,31 @@ class Plan:
             for seed in self.study.seeds
         ]
 
+    def subsets(self, pattern: str) -> list[str]:
+        """Paths of an artefact for every row of `results/subsets.csv`."""
+        if not self.study.subsets:
+            return []
+        return [
+            pattern.format(method=method, budget=budget)
+            for budget in self.study.subsets.budgets
+            for method in self.study.subsets.methods
+        ]
+
+    def measure(self, method: str, budget: str) -> str:
+        """Options of `measure`: names of the subset, and the objective that it is measured by."""
+        name = self.study.subsets.measure
+        names = ["--method", method, "--budget", budget, "--objective", name]
+        return f"{shlex.join(names)} {self.options(self.study.methods[name])}"
+
+    def measured_features(self, gather: Callable[[str], list[str]]) -> dict[str, Any]:
+        """Files of the encoder in whose features subsets are measured."""
+        encoder = self.study.methods[self.study.subsets.measure].encoder
+        return {
+            "features": gather(f"results/embeddings/{encoder}/{{scatteritem}}.h5"),
+            "probabilities": gather(f"results/probabilities/{encoder}/{{scatteritem}}.h5"),
+            "everything": f"results/moments/{encoder}.h5",
+        }
+
     def shown(self) -> list[str]:
         """Every table and figure of the study."""
         run = "{generator}/{method}/{budget}/seed{seed}.png"
@@ -183,6 +235,10 @@ class Plan:
             for name in (f"fid_{b}.csv", f"figures/losses_{b}.png")
         ]
         paths += self.compared(f"results/figures/samples/{run}")
+        if self.study.subsets:
+            paths.append("results/subsets.csv")
+            for figure in ("chosen", "map"):
+                paths += self.subsets(f"results/figures/{figure}/{{method}}/{{budget}}.png")
         trained = [path for path in self.compared(f"results/figures/pairs/{run}") if "/zero/" not in path]
         return paths + trained
 

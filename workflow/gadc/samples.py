@@ -27,6 +27,7 @@ class ImageClass:
     source: Any = None  # features [rows, d], an array or an HDF5 dataset; none where the selector needs none
     log_probability: np.ndarray | None = None  # of the own class, in the order of `paths`
     log_runner_up: np.ndarray | None = None  # of the strongest other class; only in the pipeline's shards
+    score: np.ndarray | None = None  # of the images' difficulty, in the order of `paths`
 
     def features(self) -> np.ndarray:
         """Read the features [n, d]. Raises InputError that names the first image whose are not finite."""
@@ -74,6 +75,27 @@ def open_features(features: Path, probabilities: Path | None = None) -> Iterator
         yield sorted(
             (_group(name, shard[name], known, probabilities) for name in shard), key=lambda found: found.index
         )
+
+
+def add_scores(classes: list[ImageClass], origin: Path) -> list[ImageClass]:
+    """The same classes with the score of each image, from `difficulty` or `margins`."""
+    with open_shard(origin) as shard:
+        return [replace(images, score=_score(images, shard, origin)) for images in classes]
+
+
+def _score(images: ImageClass, shard: h5py.File, origin: Path) -> np.ndarray:
+    """Scores of a class in the order of its paths."""
+    if images.name not in shard:
+        raise InputError(f"{origin} has no scores of class {images.name}; make it anew.")
+    group = shard[images.name]
+    known = dict(zip(read_text(group["paths"]), group["score"][()].tolist(), strict=True))
+    if missing := next((path for path in images.paths if path not in known), None):
+        raise InputError(f"{origin} has no score of {missing}; make it anew.")
+    values = np.array([known[path] for path in images.paths], np.float64)
+    if not np.isfinite(values).all():
+        path = images.paths[int(np.argmin(np.isfinite(values)))]
+        raise InputError(f"{origin} has a score of {path} that is not finite; look at that image.")
+    return values
 
 
 def _group(name: str, group: h5py.Group, known: Mapping[str, Any], origin: Path | None) -> ImageClass:

@@ -117,6 +117,7 @@ def read_cached(
         samples = read_samples(cached)
         reference, nearest = read_reference(shards, chosen, samples)
         names = {"detector": cached.attrs["detector"], "detector_digest": cached.attrs["digest"][:12]}
+        names["unreadable_images"] = sum(len(group.get("unreadable", ())) for _, group in _groups(shards))
         return samples, reference, nearest, names
 
 
@@ -186,9 +187,16 @@ def closest_pairs(copies: Copies, nearest: list[str], count: int = PAIRS) -> pd.
 
 def _classes(shards: list[h5py.File]) -> Iterator[tuple[int, np.ndarray, list[str]]]:
     """(class index, features [n, d], paths) of each class, in order."""
+    for index, group in _groups(shards):
+        yield index, _read(group, "features"), read_text(group["paths"])
+
+
+def _groups(shards: list[h5py.File]) -> Iterator[tuple[int, h5py.Group]]:
+    """(class index, group) of each class of the study's images, in order."""
     for shard in shards:
-        for group in sorted(shard.values(), key=lambda group: group.attrs["class_index"]):
-            yield int(group.attrs["class_index"]), _read(group, "features"), read_text(group["paths"])
+        if "features" not in shard:  # a reference batch has no classes
+            for group in sorted(shard.values(), key=lambda group: group.attrs["class_index"]):
+                yield int(group.attrs["class_index"]), group
 
 
 def _read(group: h5py.Group, name: str) -> np.ndarray:

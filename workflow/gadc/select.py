@@ -17,8 +17,9 @@ from gadc import baselines
 from gadc.errors import InputError
 from gadc.memory import keep_freed_memory
 from gadc.options import take
+from gadc.plain import WITHOUT_FEATURES
 from gadc.progress import say, track
-from gadc.samples import ImageClass, list_classes, open_features
+from gadc.samples import ImageClass, add_scores, list_classes, open_features
 from gadc.search import Selection, condense
 from gadc.seeds import stream
 from gadc.settings import Gadc, Method
@@ -44,28 +45,6 @@ class Choice:
     diagnostics: dict[str, Any]
 
 
-def choose_randomly(images: ImageClass, budget: int, seed: int) -> list[int]:
-    """First `budget` images of a permutation that depends on the seed and the class name alone."""
-    return torch.randperm(len(images.paths), generator=stream("select", seed, images.name))[:budget].tolist()
-
-
-def choose_all(images: ImageClass, budget: int) -> list[int]:
-    """Every image of the class."""
-    return list(range(len(images.paths)))
-
-
-def choose_none(images: ImageClass, budget: int) -> list[int]:
-    """No image."""
-    return []
-
-
-# tag of the settings class: function (images, budget, **its settings) -> ranked positions
-WITHOUT_FEATURES: dict[str, Callable[..., list[int]]] = {
-    "random": choose_randomly,
-    "full": choose_all,
-    "none": choose_none,
-}
-
 # tag: function (features, log_probability, log_runner_up, budget, generator, **settings) -> ranked positions
 BASELINES: dict[str, Callable[..., torch.Tensor]] = {
     "k-center": baselines.k_center,
@@ -73,7 +52,10 @@ BASELINES: dict[str, Callable[..., torch.Tensor]] = {
     "herding-max": baselines.herding_max,
     "ccs": baselines.ccs,
     "dq": baselines.dq,
+    "d2c": baselines.d2c,
 }
+# settings that other stages obey
+ELSEWHERE = {"select", "encoder", "generator", "trained_on", "checkpoint", "margin"}
 
 
 @take(method=Method)
@@ -86,6 +68,9 @@ def select(
     probabilities: Annotated[Path | None, typer.Option(help="Probabilities that go with a shard.")] = None,
     index: Annotated[
         Path | None, typer.Option(help="Index of the images, for methods that need no features.")
+    ] = None,
+    scores: Annotated[
+        Path | None, typer.Option(help="Score of each image, from `difficulty` or `margins`.")
     ] = None,
     budget: Annotated[
         list[int] | None, typer.Option(help="Images per class; repeat it for several subsets.", min=1)
@@ -102,9 +87,10 @@ def select(
         raise InputError(f"there is no device {device} here; give --device cpu.")
     if (features is None) == (index is None):
         raise InputError("give the images by either --features or --index.")
-    if index and method.select not in WITHOUT_FEATURES:
+    if index and method.select not in (*WITHOUT_FEATURES, "d2c"):
         raise InputError(f"--select {method.select} compares features; give --features instead of --index.")
-    with nullcontext(list_classes(index)) if index else open_features(features, probabilities) as classes:
+    with nullcontext(list_classes(index)) if index else open_features(features, probabilities) as found:
+        classes = add_scores(found, scores) if scores else found
         if isinstance(method, Gadc) and method.beta > 0 and any(c.log_probability is None for c in classes):
             say("note: no probabilities are given, so the confidence term is left out.")
             method = dataclasses.replace(method, beta=0.0)
@@ -141,18 +127,19 @@ def choose(
 def _choose_plainly(images: ImageClass, budget: int, method: Method) -> Choice:
     """Choose by a method that treats one class at a time."""
     began = time.perf_counter()
-    own = {key: value for key, value in vars(method).items() if key not in ("select", "encoder")}
+    own = {key: value for key, value in vars(method).items() if key not in ELSEWHERE}
     if budget > len(images.paths):
         raise InputError(_too_few(images, budget))
     if method.select in WITHOUT_FEATURES:
         ranked = WITHOUT_FEATURES[method.select](images, budget, **own)
     else:
-        scores = [
-            None if values is None else torch.from_numpy(values)
-            for values in (images.features(), images.log_probability, images.log_runner_up)
-        ]
+        features = None if images.source is None else images.features()
+        known = [features, images.log_probability, images.log_runner_up, images.score]
+        *known, score = (None if values is None else torch.from_numpy(values) for values in known)
+        if score is not None:
+            own["score"] = score
         generator = stream("select", own.pop("seed", 0), images.name)
-        ranked = BASELINES[method.select](*scores, budget, generator, **own).tolist()
+        ranked = BASELINES[method.select](*known, budget, generator, **own).tolist()
     diagnostics = _common(images, ranked) | {"seconds": time.perf_counter() - began}
     return Choice(images, budget, ranked, diagnostics)
 

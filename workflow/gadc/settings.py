@@ -6,6 +6,7 @@ Imports nothing heavy: the Snakefile reads it at each start. Defaults are the pa
 from typing import Literal
 
 from gadc.encoder_settings import Encoder
+from gadc.method_settings import Gadc, Method
 from gadc.options import setting, settings
 
 # --- images ---------------------------------------------------------------------------------------------
@@ -22,112 +23,6 @@ class Images:
     unreadable: Literal["fail", "skip"] = setting("fail", "What to do with an image that cannot be decoded.")
     per_class: int | None = setting(None, "Use at most this many images of each class; all when none.", gt=0)
     classes: int | None = setting(None, "Use at most this many classes; all when none.", gt=0)
-
-
-# --- selection: one class per selector ------------------------------------------------------------------
-
-
-@settings
-class Everything:
-    """Every image of every class: the ceiling row."""
-
-    select: Literal["full"]
-
-
-@settings
-class Nothing:
-    """No image at all: the floor row, a generator as it was initialised."""
-
-    select: Literal["none"]
-
-
-@settings
-class Random:
-    """Uniform draw without replacement inside each class."""
-
-    select: Literal["random"]
-    seed: int = setting(0, "Seed of the draw, combined with the class name.", ge=0)
-
-
-@settings
-class Gadc:
-    """Geometry-aware condensation: transport + alpha * statistics + beta * confidence."""
-
-    select: Literal["gadc"] = setting("gadc", "Way to choose images.")
-    encoder: str = setting("", "Name of the encoder whose features are aligned.")
-    capacity: float = setting(1.05, "Kappa: an image may receive this multiple of its share.", ge=1)
-    epsilon: float = setting(12.0, "Entropic regularisation of the transport.", gt=0)
-    epsilon_unit: Literal["absolute", "median"] = setting(
-        "absolute", "Unit of epsilon: cost, or the class's median cost."
-    )
-    dummy_cost: float = setting(
-        0.05, "Gamma; cancels in exact arithmetic, accepted and without effect.", ge=0
-    )
-    iterations: int = setting(20, "Sinkhorn iterations per evaluation.", gt=0)
-    tolerance: float | None = setting(
-        None, "Stop Sinkhorn at this marginal error instead of after `iterations`.", gt=0
-    )
-    transport: bool = setting(True, "Keep the transport term.")
-    alpha: float = setting(6.0, "Weight of the statistics term.", ge=0)
-    statistics: Literal["bures", "paper"] = setting(
-        "bures", "Form of the statistics term: as released, or as printed."
-    )
-    beta: float = setting(1200.0, "Weight of the confidence term.", ge=0)
-    confidence: Literal["mean", "candidate"] = setting(
-        "mean", "Confidence in the greedy stage: mean of the set, or the release's."
-    )
-    exchange: Literal["optimal", "released", "none"] = setting(
-        "optimal", "Exchange to a 1-swap optimum, as released, or not at all."
-    )
-    restarts: int = setting(
-        8, "Times the optimal exchange disturbs its best subset and exchanges again.", ge=0
-    )
-    swaps: int = setting(30, "Most swaps of the released exchange.", ge=0)
-    precision: Literal["float32", "float64"] = setting(
-        "float32", "Arithmetic of the sweeps; decisions are always float64."
-    )
-
-
-@settings
-class KCenter:
-    """Greedy k-centre: always the image farthest from its nearest chosen one."""
-
-    select: Literal["k-center"]
-    encoder: str = setting("", "Name of the encoder whose features are compared.")
-    seed: int = setting(0, "Seed of the first image, combined with the class name.", ge=0)
-
-
-@settings
-class Herding:
-    """Herding towards the class mean (`herding`), or with the sign of DeepCore's code (`herding-max`)."""
-
-    select: Literal["herding", "herding-max"]
-    encoder: str = setting("", "Name of the encoder whose features are compared.")
-
-
-@settings
-class Ccs:
-    """Coverage-centric selection: an even draw over strata of difficulty, without the hardest images."""
-
-    select: Literal["ccs"]
-    encoder: str = setting("", "Name of the encoder whose classifier's margin is the score.")
-    cut_off: float = setting(0.3, "Share of the hardest images that is left out.", ge=0, lt=1)
-    strata: int = setting(50, "Parts of equal width of the range of scores.", gt=0)
-    seed: int = setting(0, "Seed of the draws, combined with the class name.", ge=0)
-
-
-@settings
-class Dq:
-    """Dataset quantisation: the same fraction of every bin of a GraphCut partition."""
-
-    select: Literal["dq"]
-    encoder: str = setting("", "Name of the encoder whose features are compared.")
-    bins: int = setting(10, "Number of bins.", gt=0)
-    weight: float = setting(1.0, "Weight of representativeness against diversity.", ge=0)
-    seed: int = setting(0, "Seed of the draws, combined with the class name.", ge=0)
-
-
-Method = Everything | Nothing | Random | Gadc | KCenter | Herding | Ccs | Dq
 
 
 # --- generators -----------------------------------------------------------------------------------------
@@ -233,6 +128,7 @@ class TextEncoder:
 __all__ = [
     "Autoencoder",
     "Encoder",
+    "Gadc",
     "Images",
     "Method",
     "Network",

@@ -81,6 +81,14 @@ class Comparison(Closed):
     generators: list[Name] = Field(description="Generators; each method is trained with each of them.")
 
 
+class Subsets(Closed):
+    """Rows of `results/subsets.csv`: what is measured of subsets before anything is trained on them."""
+
+    measure: Name = Field(description="Name of the gadc method in whose features and by whose objective.")
+    methods: list[Name] = Field(description="Methods, in the order of the rows.")
+    budgets: list[Name] = Field(description="Budgets, in the order of the rows.")
+
+
 class Study(Closed):
     """Everything a study's results depend on; the machine belongs in a profile."""
 
@@ -112,6 +120,7 @@ class Study(Closed):
     comparisons: dict[Name, Comparison] = Field(
         description="By budget: what `results/fid_{budget}.csv` compares."
     )
+    subsets: Subsets | None = Field(None, description="What `results/subsets.csv` compares.")
 
     @model_validator(mode="after")
     def names_exist(self) -> "Study":
@@ -128,6 +137,11 @@ class Study(Closed):
         for name, method in self.methods.items():
             if hasattr(method, "encoder"):
                 yield f"methods.{name}.encoder", method.encoder, self.encoders
+            if method.select == "d2c":
+                yield f"methods.{name}.generator", method.generator, self.generators
+                whole = [other for other, its in self.methods.items() if its.select == "full"]
+                if not method.checkpoint:
+                    yield f"methods.{name}.trained_on", method.trained_on, whole
         for name, generator in self.generators.items():
             yield f"generators.{name}.recipe", generator.recipe, {"plain": None} | self.recipes
             if generator.autoencoder:
@@ -137,6 +151,12 @@ class Study(Closed):
                 yield f"recipes.{name}.text_encoder", recipe.text_encoder, self.text_encoders
             if recipe.feature_encoder:
                 yield f"recipes.{name}.feature_encoder", recipe.feature_encoder, self.encoders
+        if self.subsets:
+            measures = [name for name, method in self.methods.items() if method.select == "gadc"]
+            sized = [name for name, method in self.methods.items() if method.select not in BUDGETLESS]
+            yield "subsets.measure", self.subsets.measure, measures
+            yield from (("subsets.methods", method, sized) for method in self.subsets.methods)
+            yield from (("subsets.budgets", budget, self.budgets) for budget in self.subsets.budgets)
         for budget, comparison in self.comparisons.items():
             yield "comparisons", budget, self.budgets
             for method in comparison.methods:

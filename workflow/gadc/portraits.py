@@ -1,0 +1,116 @@
+"""Stage figures: a subset as people see it, its images beside random ones, and its place in its classes."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+
+from gadc.errors import InputError
+from gadc.images import load, source
+from gadc.index import read_index
+from gadc.options import take
+from gadc.pairs import lay_out
+from gadc.samples import open_features
+from gadc.seeds import stream
+from gadc.settings import Images
+from gadc.storage import replacing
+
+
+@take(images=Images)
+def plot_chosen(
+    subset: Annotated[Path, typer.Option(help="Subset.")],
+    index: Annotated[Path, typer.Option(help="Index of all images.")],
+    output: Annotated[Path, typer.Option(help="A row per class: chosen left, random right (png).")],
+    images: Images,
+    classes: Annotated[int, typer.Option(help="Most classes to show.", min=1)] = 10,
+    columns: Annotated[int, typer.Option(help="Images of each kind in a row.", min=1)] = 6,
+    side: Annotated[int, typer.Option(help="Side of an image, in pixels.", min=8)] = 64,
+) -> None:
+    """Draw the first images that were chosen of each class beside random ones."""
+    from PIL import Image
+
+    opened, chosen, rows = source(images), chosen_paths(subset), []
+    for name, members in list(read_index(index).items())[:classes]:
+        paths = sorted(row.path for row in members)
+        drawn = torch.randperm(len(paths), generator=stream("beside", name))[:columns].tolist()
+        both = chosen.get(name, [])[:columns], [paths[at] for at in drawn]
+        rows.append(np.concatenate([_strip(opened, some, columns, side) for some in both], 1))
+    if not rows:
+        raise InputError(f"{index} lists no class; look at images.root.")
+    with replacing(output) as beside:
+        Image.fromarray(lay_out(rows, 1)).save(beside, format="png")
+
+
+def _strip(opened, paths: list[str], columns: int, side: int) -> np.ndarray:
+    """Images uint8 [side, columns * side + side / 4, 3] beside each other, white where there are none."""
+    from PIL import Image
+
+    strip = np.full((side, columns * side + side // 4, 3), 255, np.uint8)
+    for column, path in enumerate(paths):
+        pixels = load(opened, path, min(side, *load(opened, path).shape[:2]))
+        image = Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST)
+        strip[:, column * side : (column + 1) * side] = image
+    return strip
+
+
+def plot_map(
+    features: Annotated[list[Path], typer.Argument(help="Embeddings, a file per shard.")],
+    subset: Annotated[Path, typer.Option(help="Subset.")],
+    output: Annotated[Path, typer.Option(help="A panel per class (png).")],
+    classes: Annotated[int, typer.Option(help="Most classes to show.", min=1)] = 10,
+) -> None:
+    """Draw all and the chosen images of each class along the class's two axes of largest variance."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    from gadc.figures import COLOURS
+
+    chosen, panels = chosen_paths(subset), list(_panels(features, classes))
+    columns = min(5, len(panels))
+    rows = -(-len(panels) // columns)
+    figure, axes = pyplot.subplots(rows, columns, figsize=(2.2 * columns, 2.2 * rows), squeeze=False)
+    for panel, (name, paths, points) in zip(axes.flat, panels, strict=False):
+        inside = np.isin(paths, chosen.get(name, []))
+        panel.scatter(*points[~inside].T, s=3, color="0.75", linewidths=0)
+        panel.scatter(*points[inside].T, s=9, color=COLOURS[1], linewidths=0)
+        panel.set_title(name, fontsize=7)
+    for panel in axes.flat:
+        panel.set_axis_off()
+    figure.tight_layout()
+    with replacing(output) as beside:
+        figure.savefig(beside, format="png", dpi=150)
+    pyplot.close(figure)
+
+
+def _panels(shards: list[Path], count: int) -> Iterator[tuple[str, list[str], np.ndarray]]:
+    """Name, paths and plane coordinates of the first classes."""
+    for path in shards:
+        with open_features(path) as found:
+            for images in found[:count]:
+                yield images.name, images.paths, principal_axes(images.features())
+                count -= 1
+
+
+def principal_axes(features: np.ndarray) -> np.ndarray:
+    """Coordinates [n, 2] of features [n, d] along their two axes of largest variance, signs fixed."""
+    centred = features.astype(np.float64) - features.mean(0, dtype=np.float64)
+    left, scale, _ = np.linalg.svd(centred, full_matrices=False)
+    found = np.zeros((len(features), 2))
+    found[:, : left.shape[1]] = (left * scale)[:, :2]
+    return found * np.where(found[np.abs(found).argmax(0), [0, 1]] < 0, -1, 1)
+
+
+def chosen_paths(subset: Path) -> dict[str, list[str]]:
+    """Chosen images of each class, in the order of their ranks."""
+    with subset.open(newline="", encoding="utf-8") as file:
+        rows = sorted(csv.DictReader(file), key=lambda row: int(row["rank"]))
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row["class"], []).append(row["path"])
+    return found

@@ -1,0 +1,60 @@
+# Inputs: features, or a generator and the images. Outputs: results/margins/{encoder}.h5,
+# results/difficulty/{method}/{shard}.h5. Steps: score how hard each image is, for the methods that rank by it.
+
+
+rule margins:
+    """Accumulate each image's margin over the training of a small classifier."""
+    input:
+        gather.classes("results/embeddings/{{encoder}}/{scatteritem}.h5"),
+    output:
+        "results/margins/{encoder}.h5",
+    log:
+        "logs/margins/{encoder}.log",
+    benchmark:
+        "results/benchmarks/margins/{encoder}.tsv"
+    conda:
+        "../../envs/select.yaml"
+    threads: 1
+    params:
+        code=code("margins"),
+    shell:
+        "exec python -m gadc --threads 1 margins {input} --output {output} > {log} 2>&1"
+
+
+rule import_checkpoint:
+    """Turn an official DiT checkpoint into a generator."""
+    output:
+        "results/checkpoints/{method}.safetensors",
+    log:
+        "logs/import_checkpoint/{method}.log",
+    conda:
+        "../../envs/generate.yaml"
+    threads: 1
+    params:
+        checkpoint=lambda wildcards: PLAN.study.methods[wildcards.method].checkpoint,
+        code=code("checkpoints"),
+    shell:
+        "exec python -m gadc --threads 1 import-checkpoint --checkpoint {params.checkpoint:q}"
+        " --output {output} > {log} 2>&1"
+
+
+rule difficulty:
+    """Measure a generator's denoising loss on a shard's images."""
+    input:
+        unpack(lambda wildcards: PLAN.difficulty_inputs(wildcards.method)),
+        index="results/index/{scatteritem}.csv",
+    output:
+        "results/difficulty/{method}/{scatteritem}.h5",
+    log:
+        "logs/difficulty/{method}/{scatteritem}.log",
+    benchmark:
+        "results/benchmarks/difficulty/{method}/{scatteritem}.tsv"
+    conda:
+        "../../envs/generate.yaml"
+    threads: 1
+    params:
+        options=lambda wildcards: PLAN.difficulty(wildcards.method),
+        code=code("difficulty"),
+    shell:
+        "exec python -m gadc --threads 1 difficulty {params.options} --index {input.index}"
+        " --weights {input.weights} --output {output} > {log} 2>&1"

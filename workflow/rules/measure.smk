@@ -1,0 +1,120 @@
+# Inputs: subsets, embeddings and probabilities. Outputs: results/measures/{method}/{budget}.csv,
+# results/subsets.csv and figures. Steps: measure each subset before anything is trained on it; draw it.
+
+
+rule moments:
+    """Compute mean and covariance of an encoder's features."""
+    input:
+        gather.classes("results/embeddings/{{encoder}}/{scatteritem}.h5"),
+    output:
+        "results/moments/{encoder}.h5",
+    log:
+        "logs/moments/{encoder}.log",
+    conda:
+        "../../envs/score.yaml"
+    threads: 1
+    params:
+        code=code("measure"),
+    shell:
+        "exec python -m gadc --threads 1 moments {input} --output {output} > {log} 2>&1"
+
+
+rule measure:
+    """Measure a subset against its dataset."""
+    input:
+        unpack(lambda wildcards: PLAN.measured_features(gather.classes)),
+        subset="results/subsets/{method}/{budget}.csv",
+        diagnostics="results/diagnostics/{method}/{budget}.csv",
+    output:
+        "results/measures/{method}/{budget}.csv",
+    log:
+        "logs/measure/{method}/{budget}.log",
+    benchmark:
+        "results/benchmarks/measure/{method}/{budget}.tsv"
+    conda:
+        "../../envs/score.yaml"
+    threads: 1
+    params:
+        inputs=lambda wildcards, input: PLAN.flags(input),
+        options=lambda wildcards: PLAN.measure(**wildcards),
+        code=code("measure"),
+    shell:
+        "exec python -m gadc --threads 1 measure {params.options} {params.inputs}"
+        " --output {output} > {log} 2>&1"
+
+
+rule merge_measures:
+    """Gather what was measured of the subsets."""
+    input:
+        PLAN.subsets("results/measures/{method}/{budget}.csv"),
+    output:
+        report(
+            "results/subsets.csv",
+            caption="../report/subsets.rst",
+            category="Subsets",
+            labels={"table": "subsets"},
+        ),
+    log:
+        "logs/merge_measures.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    params:
+        code=code("merge"),
+    shell:
+        "exec python -m gadc merge-measures {input} --output {output} > {log} 2>&1"
+
+
+rule plot_chosen:
+    """Draw the chosen images of each class beside random ones."""
+    input:
+        subset="results/subsets/{method}/{budget}.csv",
+        index="results/index.csv",
+    output:
+        report(
+            "results/figures/chosen/{method}/{budget}.png",
+            caption="../report/chosen.rst",
+            category="Subsets",
+            subcategory="{method}",
+            labels={"figure": "images", "method": "{method}", "budget": "{budget}"},
+        ),
+    log:
+        "logs/plot_chosen/{method}/{budget}.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    params:
+        images=PLAN.options(PLAN.study.images),
+        code=code("portraits"),
+    shell:
+        "exec python -m gadc --threads 1 plot-chosen {params.images} --subset {input.subset}"
+        " --index {input.index} --output {output} > {log} 2>&1"
+
+
+rule plot_map:
+    """Draw a subset among all images of its classes."""
+    input:
+        unpack(
+            lambda wildcards: {
+                "features": PLAN.measured_features(gather.classes)["features"]
+            }
+        ),
+        subset="results/subsets/{method}/{budget}.csv",
+    output:
+        report(
+            "results/figures/map/{method}/{budget}.png",
+            caption="../report/map.rst",
+            category="Subsets",
+            subcategory="{method}",
+            labels={"figure": "map", "method": "{method}", "budget": "{budget}"},
+        ),
+    log:
+        "logs/plot_map/{method}/{budget}.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    params:
+        code=code("portraits"),
+    shell:
+        "exec python -m gadc --threads 1 plot-map {input.features} --subset {input.subset}"
+        " --output {output} > {log} 2>&1"
