@@ -14,7 +14,7 @@
 #   captions/{text_encoder}.h5                          of each class, for recipes that have them
 #   patches/{encoder}/{resolution}/{method}/{budget}.h5 features to align to, likewise
 #   generators/{generator}/{method}/{budget}/seed{seed}.safetensors
-#   samples/{generator}/{method}/{budget}/seed{seed}/{part}.npz
+#   samples/{generator}/{method}/{budget}/seed{seed}/{part}.npz   temporary; on demand seed{seed}.npz
 #   features/{generator}/{method}/{budget}/seed{seed}.h5          of the samples, by the detector
 #   references/{resolution}/{shard}.h5                            of the study's images, by the detector
 #   scores/{generator}/{method}/{budget}/seed{seed}.csv

@@ -1,5 +1,6 @@
 """The FID Inception is loaded and fed as clean-fid and torch-fidelity do; an encoder is a detector too."""
 
+import hashlib
 import pickle
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from commands import call
+from gadc.detect import fetch_inception
 from gadc.detectors import Inception, open_detector
 from gadc.errors import InputError
 from inceptions import write_script, write_weights
@@ -237,3 +240,18 @@ def test_scores_of_images_equal_torch_fidelity_from_pixels_to_numbers(weights) -
     found = scores(look(samples, detector), look(reference, detector))
     assert found["isc_mean"] == pytest.approx(expected["inception_score_mean"], rel=1e-6)
     assert found["kid_mean"] == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-4)
+
+
+def test_the_fid_inception_is_fetched_and_checked(tmp_path) -> None:
+    content = b"weights"
+    start = hashlib.sha256(content).hexdigest()[:8]
+    (tmp_path / f"net-{start}.pth").write_bytes(content)
+    (tmp_path / "net-00000000.pth").write_bytes(content)
+    target = tmp_path / "fetched.pth"
+    call(fetch_inception, "--output", target, "--url", (tmp_path / f"net-{start}.pth").as_uri())
+    assert target.read_bytes() == content
+    target.unlink()
+    for name in ("net-00000000.pth", "absent-12345678.pth"):
+        with pytest.raises(InputError, match="could not be downloaded"):
+            call(fetch_inception, "--output", target, "--url", (tmp_path / name).as_uri())
+    assert not target.exists()

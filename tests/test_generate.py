@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from commands import call
 from gadc import generate as stage
+from gadc.adm import ImageBatch
 from gadc.artefacts import write_artefact
 from gadc.errors import InputError
 from gadc.settings import Autoencoder, Network, Sampling
@@ -62,3 +64,15 @@ def test_unequal_shares_of_the_classes_are_refused(weights, tmp_path):
 def test_images_that_are_not_finite_are_refused(weights, tmp_path):
     with pytest.raises(InputError, match="not finite"):
         stage.to_pixels(torch.full((2, 3, 8, 8), float("nan")), [3, 4], weights[0])
+
+
+def test_parts_are_merged_into_one_file_of_the_adm_evaluator(weights, tmp_path):
+    images, labels, _ = images_of(weights, tmp_path, parts=3)
+    parts = [tmp_path / f"{part}.npz" for part in (1, 2, 3)]
+    call(stage.merge_samples, *parts, "--output", tmp_path / "all.npz")
+    batch = ImageBatch(tmp_path / "all.npz")
+    assert np.array_equal(np.concatenate(list(batch.images())), images)
+    assert np.array_equal(batch.labels(), labels)
+    parts[1].write_bytes(parts[1].read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"2\.npz is not a whole file of samples"):
+        call(stage.merge_samples, *parts, "--output", tmp_path / "all.npz")

@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,16 +12,35 @@ import torch
 import typer
 
 from gadc.classify import column_of
-from gadc.detectors import open_detector
+from gadc.detectors import FILES, open_detector
 from gadc.embed import embed_shard
 from gadc.encoders import apply_head, read_artefact
 from gadc.errors import InputError
 from gadc.frechet import Moments
 from gadc.options import take
+from gadc.parts import read_part
 from gadc.progress import track
 from gadc.settings import Images
 from gadc.shards import write_shard
 from gadc.storage import replacing
+
+
+def fetch_inception(
+    output: Annotated[Path, typer.Option(help="Where to put the FID Inception (.pth).")],
+    url: Annotated[
+        str, typer.Option(help="File to fetch; its name ends in the start of its SHA-256.")
+    ] = FILES[".pth"],
+) -> None:
+    """Download the FID Inception, once, and check it."""
+    start = Path(url).stem.rpartition("-")[2]
+    with replacing(output) as beside:
+        try:
+            torch.hub.download_url_to_file(url, str(beside), start, progress=sys.stderr.isatty())
+        except (OSError, RuntimeError) as error:  # no network, no such file; another checksum
+            raise InputError(
+                f"{url} could not be downloaded ({error}): fetch it by other means and name the file as "
+                "`weights` of the encoder of kind fid."
+            ) from None
 
 
 @take(images=Images)
@@ -52,7 +72,7 @@ def detect(
     detector = open_detector(encoder, resize)
     features, logits, labels, spatial = [], [], [], Moments()
     for path in track(samples, "detecting"):
-        images, classes = read_samples(path)
+        images, classes = read_part(path, "images", "labels")
         for start in range(0, len(images), detector.batch):
             pixels = np.stack([detector.prepare(image) for image in images[start : start + detector.batch]])
             seen = detector.look(pixels)
@@ -96,14 +116,3 @@ def class_names(index: Path) -> list[str]:
     with index.open(newline="", encoding="utf-8") as file:
         found = {int(row["class_index"]): row["class"] for row in csv.DictReader(file)}
     return [found[number] for number in sorted(found)]
-
-
-def read_samples(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 [n, h, w, 3] and labels [n] of a part of a run's samples."""
-    try:
-        with np.load(path, allow_pickle=False) as part:
-            return part["images"], part["labels"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise InputError(
-            f"{path} is not a whole file of samples ({error}); delete it and run again."
-        ) from None

@@ -41,8 +41,6 @@ class Encoder:
     seed: int = setting(0, "fit: seed of weights and order.", ge=0)
 
     def __post_init__(self) -> None:
-        if self.kind == "fid" and self.weights is None:
-            raise ValueError("kind fid needs `weights`, the file of the FID Inception")
         if self.kind in ("timm", "torchvision") and self.model is None:
             raise ValueError(f"kind {self.kind} needs `model`, the name of the network")
         pretrained = ("model", "weights", "sha256", "options", "preprocess")

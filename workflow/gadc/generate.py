@@ -14,11 +14,13 @@ import typer
 from torch import Tensor
 
 from gadc import autoencoders
+from gadc.adm import write_samples
 from gadc.artefacts import read_artefact
 from gadc.diffusion import Predict
 from gadc.embedders import Captions
 from gadc.errors import InputError
 from gadc.options import take
+from gadc.parts import read_part
 from gadc.progress import track
 from gadc.samplers import SAMPLERS, guide
 from gadc.seeds import seed_of, stream
@@ -58,6 +60,16 @@ def generate(
         np.savez(
             file, images=np.concatenate(images), labels=label_of(every, classes, sampling).numpy(), ids=every
         )
+
+
+def merge_samples(
+    parts: Annotated[list[Path], typer.Argument(help="Parts of a run's samples, in order (npz).")],
+    output: Annotated[Path, typer.Option(help="All of them in the format of ADM's evaluator (npz).")],
+) -> None:
+    """Put the parts of a run's samples into one file for other programs, one part in memory at a time."""
+    count = sum(len(ids) for path in parts for ids in read_part(path, "ids"))
+    pieces = (read_part(path, "images", "labels") for path in track(parts, "merging"))
+    write_samples(output, pieces, count)
 
 
 def label_of(ids: list[int], classes: int, sampling: Sampling) -> Tensor:

@@ -10,6 +10,7 @@ from gadc.errors import InputError
 from gadc.images import load, source
 from gadc.merge import read_table
 from gadc.options import take
+from gadc.parts import read_part
 from gadc.settings import Images
 from gadc.storage import replacing
 
@@ -42,11 +43,7 @@ def read_chosen(parts: list[Path], places: list[int]) -> list[np.ndarray]:
     """Images uint8 [h, w, 3] at some places of samples that are spread over several files."""
     found, start = {}, 0
     for path in parts:
-        try:
-            with np.load(path, allow_pickle=False) as part:
-                images = part["images"]
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise InputError(f"{path} is not a whole file of samples ({error}); delete it.") from None
+        (images,) = read_part(path, "images")
         found |= {i: images[i - start] for i in places if start <= i < start + len(images)}
         start += len(images)
     if len(found) < len(set(places)):

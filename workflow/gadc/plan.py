@@ -154,10 +154,11 @@ class Plan:
         return f"{self.options(chosen.sampling)} {self.latents(self.space(generator))}".strip()
 
     def detector_inputs(self, head: bool = False) -> dict[str, str]:
-        """Files of the detector, and of its classifier, that jobs make; the FID Inception is a user's."""
+        """Files of the detector, and of its classifier, that jobs make or fetch."""
         name = self.study.detector
-        if self.study.encoders[name].kind == "fid":
-            return {}
+        chosen = self.study.encoders[name]
+        if chosen.kind == "fid":
+            return {} if chosen.weights else {"encoder": f"results/encoders/{name}.pth"}
         files = {"encoder": f"results/encoders/{name}.safetensors"}
         return files | {"head": self.head(name)} if head else files
 
@@ -165,7 +166,8 @@ class Plan:
         """Options that name the detector, and its classifier."""
         chosen = self.study.encoders[self.study.detector]
         if chosen.kind == "fid":
-            return shlex.join(["--encoder", chosen.weights, "--resize", chosen.resize])
+            file = chosen.weights or self.detector_inputs()["encoder"]
+            return shlex.join(["--encoder", file, "--resize", chosen.resize])
         return self.flags(self.detector_inputs(head))
 
     def reference_batch(self, resolution: str) -> str:

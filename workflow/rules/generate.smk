@@ -1,4 +1,5 @@
-# Inputs: a trained generator. Outputs: results/samples/{generator}/{method}/{budget}/seed{seed}/{part}.npz.
+# Inputs: a trained generator. Outputs: results/samples/{generator}/{method}/{budget}/seed{seed}/{part}.npz, which
+# Snakemake deletes after their last use (--notemp keeps them), and on demand .../seed{seed}.npz for other programs.
 # Steps: draw each image from its own random stream; decode; write uint8.
 
 
@@ -7,7 +8,9 @@ rule generate:
     input:
         "results/generators/{generator}/{method}/{budget}/seed{seed}.safetensors",
     output:
-        "results/samples/{generator}/{method}/{budget}/seed{seed}/{scatteritem}.npz",
+        temp(
+            "results/samples/{generator}/{method}/{budget}/seed{seed}/{scatteritem}.npz"
+        ),
     log:
         "logs/generate/{generator}/{method}/{budget}/seed{seed}/{scatteritem}.log",
     benchmark:
@@ -21,3 +24,22 @@ rule generate:
     shell:
         "exec python -m gadc --threads 1 generate {params.options} --weights {input}"
         " --shard {wildcards.scatteritem} --output {output} > {log} 2>&1"
+
+
+rule merge_samples:
+    """Put a run's images into one file in the format of ADM's evaluator."""
+    input:
+        gather.images(
+            "results/samples/{{generator}}/{{method}}/{{budget}}/seed{{seed}}/{scatteritem}.npz"
+        ),
+    output:
+        "results/samples/{generator}/{method}/{budget}/seed{seed}.npz",
+    log:
+        "logs/merge_samples/{generator}/{method}/{budget}/seed{seed}.log",
+    conda:
+        "../../envs/generate.yaml"
+    threads: 1
+    params:
+        code=code("generate"),
+    shell:
+        "exec python -m gadc --threads 1 merge-samples {input} --output {output} > {log} 2>&1"

@@ -3,6 +3,21 @@
 # Steps: features by one detector, once per set of images; every metric from cached features.
 
 
+rule fetch_inception:
+    """Download the FID Inception, where the config names no file of it."""
+    output:
+        "results/encoders/{encoder}.pth",
+    log:
+        "logs/fetch_inception/{encoder}.log",
+    conda:
+        "../../envs/embed.yaml"
+    threads: 1
+    params:
+        code=code("detect"),
+    shell:
+        "exec python -m gadc fetch-inception --output {output} > {log} 2>&1"
+
+
 rule reference:
     """Compute the detector's features of a shard's images, cropped as a generator saw them."""
     input:
