@@ -1,4 +1,4 @@
-# demo: the digits study from nothing; test: every test that needs no cluster and no GPU; lint: style.
+# demo: a comparison on the digits from nothing; test: every test that needs no cluster and no GPU; lint: style.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 DEMO = examples/digits
@@ -6,9 +6,9 @@ DEMO = examples/digits
 .PHONY: demo test lint bench
 
 demo: .venv/installed
-	snakemake --directory $(DEMO) --cores 2
+	snakemake results/report_100.zip --directory $(DEMO) --cores 2
 	@python -m gadc show $(DEMO)/results/scores_100.csv
-	@echo "Table: $(DEMO)/results/fid_100.csv. Report: $(DEMO)/results/report.zip (unpack, open report.html)."
+	@echo "Table: $(DEMO)/results/fid_100.csv. Report: $(DEMO)/results/report_100.zip (unpack, open report.html)."
 
 test: .venv/installed
 	pytest

@@ -18,7 +18,7 @@
 #   features/{generator}/{method}/{budget}/seed{seed}.h5          of the samples, by the detector
 #   references/{resolution}/{shard}.h5                            of the study's images, by the detector
 #   scores/{generator}/{method}/{budget}/seed{seed}.csv
-#   fid_{budget}.csv, subsets.csv, figures/, report.zip              what people look at
+#   fid_{budget}.csv, subsets.csv, tables/{table}.{csv,md,tex,html}, figures/, report.zip   what people look at
 
 import json
 import sys
@@ -53,9 +53,11 @@ wildcard_constraints:
     generator=PLAN.names("generators"),
     budget=PLAN.names("budgets"),
     space=PLAN.names("spaces"),
+    table=PLAN.names("tables"),
     text_encoder=PLAN.names("text_encoders"),
     resolution=r"\d+",
     seed=r"\d+",
+    which=f"|_({PLAN.names('comparisons')})",
 
 
 localrules:
@@ -70,13 +72,13 @@ scattergather:
 
 rule all:
     input:
-        PLAN.shown(),
         "results/report.zip",
 
 
 rule tables:
     input:
         expand("results/fid_{budget}.csv", budget=PLAN.study.comparisons),
+        expand("results/tables/{table}.csv", table=PLAN.study.tables),
 
 
 include: "workflow/rules/index.smk"

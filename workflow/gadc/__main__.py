@@ -36,6 +36,7 @@ COMMANDS = {
     "detect": "detect",
     "score": "score",
     "table": "tables",
+    "tabulate": "projection",
     "plot-samples": "figures",
     "plot-pairs": "pairs",
     "plot-losses": "figures",

@@ -1,5 +1,6 @@
 """What the rules ask of a study: names, command-line options and the files that a job depends on."""
 
+import json
 import os
 import shlex
 import sys
@@ -8,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gadc import study
+from gadc import layout, study
 from gadc.options import arguments
 from gadc.settings import Autoencoder
 
@@ -228,24 +229,37 @@ class Plan:
             "everything": f"results/moments/{encoder}.h5",
         }
 
-    def shown(self) -> list[str]:
-        """Every table and figure of the study."""
-        run = "{generator}/{method}/{budget}/seed{seed}.png"
-        paths = [
-            f"results/{name}"
-            for b in self.study.comparisons
-            for name in (f"fid_{b}.csv", f"figures/losses_{b}.png")
+    def table(self, name: str) -> str:
+        """What `tabulate` is told of a table."""
+        return shlex.join(["--layout", json.dumps(layout.layout(self.study, name))])
+
+    def tabled(self, name: str, pattern: str) -> list[str]:
+        """Paths of a per-run artefact for every run of a table."""
+        return [
+            pattern.format(method=method, generator=generator, budget=own, seed=seed)
+            for method, generator, own in layout.runs(self.study, name)
+            for seed in self.study.seeds
         ]
-        paths += self.compared(f"results/figures/samples/{run}")
-        if self.study.subsets:
+
+    def shown(self, budget: str = "") -> list[str]:
+        """Tables and figures of one comparison, or of all of them with the study's tables."""
+        budgets = [budget] if budget else [*self.study.comparisons]
+        run = "{generator}/{method}/{budget}/seed{seed}.png"
+        paths = [f"results/{name}" for b in budgets for name in (f"fid_{b}.csv", f"figures/losses_{b}.png")]
+        paths += self.runs_of(budgets, f"results/figures/samples/{run}")
+        paths += [
+            path for path in self.runs_of(budgets, f"results/figures/pairs/{run}") if "/zero/" not in path
+        ]
+        if self.study.subsets and not budget:
             paths.append("results/subsets.csv")
             for figure in ("chosen", "map"):
                 paths += self.subsets(f"results/figures/{figure}/{{method}}/{{budget}}.png")
-        trained = [path for path in self.compared(f"results/figures/pairs/{run}") if "/zero/" not in path]
-        return paths + trained
+        return paths + ([] if budget else self.projected())
 
-    def compared(self, pattern: str) -> list[str]:
-        """Paths of a per-run artefact for every comparison of the study, each once."""
-        return [
-            *dict.fromkeys(path for budget in self.study.comparisons for path in self.runs(budget, pattern))
-        ]
+    def projected(self) -> list[str]:
+        """What the study's tables are shown as."""
+        return [f"results/tables/{name}.html" for name in self.study.tables]
+
+    def runs_of(self, budgets: list[str], pattern: str) -> list[str]:
+        """Paths of a per-run artefact for every run of some comparisons, each once."""
+        return [*dict.fromkeys(path for budget in budgets for path in self.runs(budget, pattern))]

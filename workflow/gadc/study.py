@@ -13,7 +13,9 @@ from pydantic import (
     model_validator,
 )
 
+from gadc.crossing import Table
 from gadc.errors import InputError
+from gadc.published import published_methods
 from gadc.settings import (
     Autoencoder,
     Encoder,
@@ -36,6 +38,7 @@ def _named(name: str) -> str:
 
 # names are parts of paths
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$"), AfterValidator(_named)]
+TableName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 BUDGETLESS = {"full": "all", "none": "zero"}  # selectors whose subset does not depend on a budget
 
 
@@ -121,6 +124,7 @@ class Study(Closed):
         description="By budget: what `results/fid_{budget}.csv` compares."
     )
     subsets: Subsets | None = Field(None, description="What `results/subsets.csv` compares.")
+    tables: dict[TableName, Table] = Field({}, description="What `results/tables/{table}.csv` shows.")
 
     @model_validator(mode="after")
     def names_exist(self) -> "Study":
@@ -163,6 +167,14 @@ class Study(Closed):
                 yield f"comparisons.{budget}.methods", method, self.methods
             for generator in comparison.generators:
                 yield f"comparisons.{budget}.generators", generator, self.generators
+        known = [*dict.fromkeys([*self.methods, *(published_methods() if self.published else ())])]
+        for name, table in self.tables.items():
+            for method, generator, budget in table.runs():
+                yield f"tables.{name}.methods", method, known
+                yield f"tables.{name}.generators", generator, self.generators
+                yield f"tables.{name}.budgets", budget, self.budgets
+            for method in (method for pair in table.pairs for method in pair):
+                yield f"tables.{name}.pairs", method, [run[0] for run in table.runs()]
 
     def budget_of(self, method: str, budget: str) -> str:
         """Name of the budget in a method's paths: the study's, or `all` or `none` where none applies."""

@@ -1,15 +1,15 @@
-# Inputs: every table and figure. Output: results/report.zip. Steps: let Snakemake build its report from the
-# records of the finished jobs, from inside the running workflow.
+# Inputs: tables and figures. Outputs: results/report.zip, results/report_{budget}.zip. Steps: let Snakemake build its
+# report from the records of the finished jobs, from inside the running workflow.
 
 
 rule report:
-    """Build the browsable report."""
+    """Build the browsable report of the study, or of one comparison."""
     input:
-        PLAN.shown(),
+        lambda wildcards: PLAN.shown(wildcards.which.removeprefix("_")),
     output:
-        "results/report.zip",
+        "results/report{which}.zip",
     log:
-        "logs/report.log",
+        "logs/report/results{which}.log",
     conda:
         "../../envs/report.yaml"
     threads: 1
@@ -17,4 +17,4 @@ rule report:
         config=json.dumps(config, sort_keys=True),
         code=code("report"),
     shell:
-        "exec python -m gadc report --config {params.config:q} --output {output} > {log} 2>&1"
+        "exec python -m gadc report {input} --config {params.config:q} --output {output} > {log} 2>&1"

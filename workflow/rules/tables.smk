@@ -35,6 +35,38 @@ rule table:
         " --output {output.table} --every {output.every} > {log} 2>&1"
 
 
+rule tabulate:
+    """Project runs onto a table of the config; with costs from whatever benchmark files there are."""
+    input:
+        scores=lambda wildcards: PLAN.tabled(
+            wildcards.table,
+            "results/scores/{generator}/{method}/{budget}/seed{seed}.csv",
+        ),
+        index="results/index.csv",
+    output:
+        csv="results/tables/{table}.csv",
+        markdown="results/tables/{table}.md",
+        latex="results/tables/{table}.tex",
+        html=report(
+            "results/tables/{table}.html",
+            caption="../report/tabulate.rst",
+            category="Tables",
+            labels={"table": "{table}", "budget": ""},
+        ),
+    log:
+        "logs/tabulate/{table}.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    params:
+        layout=lambda wildcards: PLAN.table(wildcards.table),
+        code=code("projection"),
+    shell:
+        "exec python -m gadc tabulate {input.scores} {params.layout} --index {input.index}"
+        " --benchmarks results/benchmarks --output {output.csv} --markdown {output.markdown}"
+        " --latex {output.latex} --html {output.html} > {log} 2>&1"
+
+
 rule plot_samples:
     """Draw a grid of a run's images, a row per class."""
     input:
