@@ -21,6 +21,7 @@ STAGES = {
     "detect",
     "score",
     "table",
+    "tabulate",
     "plot_samples",
     "plot_pairs",
     "plot_losses",
@@ -55,6 +56,10 @@ def test_the_tiny_study_yields_its_table_figures_and_report(built):
     assert subset.groupby("class")["path"].nunique().tolist() == [2, 2, 2]
     assert (results / "figures/samples/sit/gadc/6/seed0.png").stat().st_size > 500
     assert (results / "figures/losses_6.png").stat().st_size > 5000
+    assert pd.read_csv(results / "tables/main.csv")["status"].tolist() == ["measured"] * 4
+    assert pd.read_csv(results / "tables/cost.csv")["mean"].gt(0).all()
+    assert "| gadc | " in (results / "tables/main.md").read_text()
+    assert "\\toprule" in (results / "tables/main.tex").read_text()
     with zipfile.ZipFile(results / "report.zip") as report:
         assert any(name.endswith("report.html") for name in report.namelist())
 
