@@ -101,3 +101,44 @@ def test_settings_survive_the_command_line(config):
 def test_names_reach_the_shell_quoted(config):
     config["images"] = {"source": "imagefolder", "root": "$(touch x); rm -rf y"}
     assert "'$(touch x); rm -rf y'" in Plan(config).options(Plan(config).study.images)
+
+
+def borrowing(config, **weights):
+    config = changed(config, "generators.sit-tiny.training.milestone_every", 500)
+    config["generators"]["sit-early"] = {
+        "weights": {"generator": "sit-tiny", "step": 500} | weights,
+        "sampling": {"guidance": 2},
+    }
+    return config
+
+
+def test_a_generator_with_anothers_weights_has_its_settings_and_no_training(config):
+    plan = Plan(borrowing(config))
+    mine, lender = (plan.study.generators[name] for name in ("sit-early", "sit-tiny"))
+    assert (mine.network, mine.objective) == (lender.network, lender.objective)
+    assert mine.training.steps == 500 and mine.sampling.guidance == 2 and mine.sampling.images == 1500
+    folder = "results/generators/sit-tiny/gadc/100/seed0"
+    assert plan.weights("sit-early", "gadc", "100", "0") == f"{folder}.milestones/step_000000500.safetensors"
+    assert plan.weights_input("sit-early", "gadc", "100", "0") == f"{folder}.milestones"
+    assert plan.weights("sit-tiny", "gadc", "100", "0") == f"{folder}.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"weights": {"step": 700}}, "generators.sit-early.weights.step 700 is no milestone of sit-tiny"),
+        ({"weights": {"step": 9000}}, "generators.sit-early.weights.step 9000 is no milestone of sit-tiny"),
+        ({"weights": {"generator": "sit"}}, "generators.sit-early.weights names 'sit'"),
+        ({"weights": {"generator": "sit-early"}}, "generators.sit-early.weights names 'sit-early'"),
+        ({"weights": {"steps": 3}}, "generators.sit-early.weights.steps is not a known key"),
+        ({"resolution": 16}, "resolution cannot be given"),
+        ({"sampling": {"sampler": "ddpm"}}, "ddpm does not fit objective flow"),
+        ({"sampling": {"guidence": 2}}, "generators.sit-early.sampling.guidence is not a known key"),
+    ],
+)
+def test_faulty_borrowed_weights_are_one_sentence(config, change, sentence):
+    config = borrowing(config, **change.pop("weights", {}))
+    config["generators"]["sit-early"] |= change
+    with pytest.raises(InputError) as fault:
+        study.load(config)
+    assert sentence in str(fault.value) and "\n" not in str(fault.value)

@@ -35,7 +35,8 @@ def estimate(
     for name, generator in study.generators.items():
         count = sum(run[1] == name for run in runs) * len(study.seeds)
         training, sampling = (count * cost / hour for cost in operations(generator, classes))
-        weights = count * 4 * parameters(generator, classes) / 1e9
+        training *= generator.weights is None
+        weights = (generator.weights is None) * count * 4 * parameters(generator, classes) / 1e9
         samples = count * generator.sampling.images * generator.resolution**2 * 3 / 1e9
         total_hours, total_disk = total_hours + training + sampling, total_disk + weights + samples
         print(f"{name:14} {count:4} {training:11.1f} {sampling:11.1f} {weights:11.1f} {samples:11.1f}")

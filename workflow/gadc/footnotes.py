@@ -41,7 +41,8 @@ def _settings(told: dict[str, Any], records: list[dict[str, Any]]) -> Iterator[s
         against = f", in the features of {seen['detector']} against {seen['reference']}" if seen else ""
         yield (
             "{name}: {training_steps} steps of {batch} images, recipe {recipe}, {resolution} pixels; "
-            "{samples} samples by {sampler} in {steps} steps, guidance {guidance:g}, labels {labels}{against}."
+            "{samples} samples by {sampler} in {steps} steps, guidance {guidance:g}, "
+            "labels {labels}{against}."
         ).format(name=name, against=against, **about)
 
 

@@ -46,7 +46,7 @@ def describe(name: str, generator: Generator) -> dict[str, Any]:
     """What makes a generator's figures comparable, and the name by which papers know it."""
     return {
         "architecture": architecture(generator),
-        "origin": name,
+        "origin": generator.weights.generator if generator.weights else name,
         "recipe": generator.recipe,
         "resolution": generator.resolution,
         "training_steps": generator.training.steps,

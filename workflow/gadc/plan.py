@@ -149,6 +149,35 @@ class Plan:
             files["patches"] = f"results/patches/{recipe.feature_encoder}/{resolution}/{method}/{budget}.h5"
         return files
 
+    def trained(self, generator: str) -> str:
+        """The generator whose training a generator's weights come from."""
+        borrowed = self.study.generators[generator].weights
+        return borrowed.generator if borrowed else generator
+
+    def weights(self, generator: str, method: str, budget: str, seed: str) -> str:
+        """File of a generator's weights: the end of a training, or a milestone on its way."""
+        borrowed = self.study.generators[generator].weights
+        path = f"results/generators/{self.trained(generator)}/{method}/{budget}/seed{seed}"
+        if borrowed is None or borrowed.step is None or self.study.methods[method].select == "none":
+            return f"{path}.safetensors"
+        return f"{path}.milestones/step_{borrowed.step:09d}.safetensors"
+
+    def weights_input(self, generator: str, method: str, budget: str, seed: str) -> str:
+        """What a job waits for to have them: a milestone is known to Snakemake by its folder."""
+        path = Path(self.weights(generator, method, budget, seed))
+        return str(path.parent if path.parent.suffix == ".milestones" else path)
+
+    def histories(self, budget: str) -> list[str]:
+        """Histories of the trainings behind a comparison, each once."""
+        end = "seed{seed}.history.jsonl"
+        return [
+            *dict.fromkeys(
+                f"results/generators/{self.trained(generator)}/{method}/{own}/{end.format(seed=seed)}"
+                for method, generator, own in self.study.rows(budget)
+                for seed in self.study.seeds
+            )
+        ]
+
     def sampling(self, generator: str) -> str:
         """Options of `generate`."""
         chosen = self.study.generators[generator]

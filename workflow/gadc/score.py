@@ -219,6 +219,8 @@ def _training(weights: Path, sampling: Sampling) -> dict[str, Any]:
     """How the generator was trained and its images drawn."""
     trained, _ = read_artefact(weights, "a generator of `gadc train`", only="nothing")
     return {
+        "device": trained["device"],
+        "gpus": trained["workers"] if trained["device"] != "cpu" else 0,
         "objective": trained["objective"],
         "training_steps": trained["steps"],
         "ema": trained["ema"],

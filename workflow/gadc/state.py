@@ -38,10 +38,20 @@ def clear(folder: Path, milestone: int | None = None) -> None:
     _drop(saved(folder), milestone)
 
 
+def milestones(folder: Path, every: int | None) -> list[Path]:
+    """Paths of the states that are kept for good, oldest first."""
+    return [path for path in reversed(saved(folder)) if every and step_of(path) % every == 0]
+
+
 def _drop(paths: list[Path], milestone: int | None) -> None:
     for path in paths:
-        if not milestone or int(path.stem.removeprefix("step_")) % milestone:
+        if not milestone or step_of(path) % milestone:
             path.unlink()
+
+
+def step_of(path: Path) -> int:
+    """Step of a state, from its name."""
+    return int(path.stem.removeprefix("step_"))
 
 
 def saved(folder: Path) -> list[Path]:

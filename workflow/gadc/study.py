@@ -48,6 +48,13 @@ class Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Weights(Closed):
+    """Whose weights a generator takes instead of a training of its own."""
+
+    generator: Name = Field(description="Generator that is trained.")
+    step: int | None = Field(None, gt=0, description="Milestone of its training; its end when none.")
+
+
 class Generator(Closed):
     """One image generator: objective, resolution, network, training and sampling."""
 
@@ -62,6 +69,9 @@ class Generator(Closed):
     network: Network
     training: Training = Training()
     sampling: Sampling = Sampling()
+    weights: Weights | None = Field(
+        None, description="Takes another generator's weights; with it only `sampling` can be given."
+    )
 
     @model_validator(mode="after")
     def sampler_fits_objective(self) -> "Generator":
@@ -75,6 +85,36 @@ class Generator(Closed):
                 f"{self.sampling.sampler} does not fit objective {self.objective}; use one of {choices}"
             )
         return self
+
+
+def borrow(generators: dict[str, Any]) -> dict[str, Any]:
+    """Generators of a config, where those with `weights` have the settings of the generator they name."""
+    full = dict(generators)
+    for name, own in generators.items():
+        if not isinstance(own, dict) or not isinstance(own.get("weights"), dict):
+            continue
+        where, lender, step = (
+            f"generators.{name}",
+            own["weights"].get("generator"),
+            own["weights"].get("step"),
+        )
+        if extra := [key for key in own if key not in ("weights", "sampling")]:
+            raise ValueError(f"{where} takes weights, so that {extra[0]} cannot be given; remove it")
+        lent = generators.get(lender)
+        if not isinstance(lent, dict) or "weights" in lent:
+            raise ValueError(f"{where}.weights names '{lender}', which is no generator with a training")
+        training = lent.get("training", {})
+        if isinstance(step, int):
+            every, steps = training.get("milestone_every"), training.get("steps", Training().steps)
+            if not every or step % every or step > steps:
+                raise ValueError(
+                    f"{where}.weights.step {step} is no milestone of {lender}: choose a multiple of its "
+                    f"training.milestone_every, {every}, up to {steps}"
+                )
+            training = training | {"steps": step}
+        sampling = lent.get("sampling", {}) | own.get("sampling", {})
+        full[name] = lent | {"training": training, "sampling": sampling, "weights": own["weights"]}
+    return full
 
 
 class Comparison(Closed):
@@ -125,6 +165,14 @@ class Study(Closed):
     )
     subsets: Subsets | None = Field(None, description="What `results/subsets.csv` compares.")
     tables: dict[TableName, Table] = Field({}, description="What `results/tables/{table}.csv` shows.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def weights_are_borrowed(cls, config: Any) -> Any:
+        """A generator with another's weights has its settings, but for the sampling and the steps."""
+        if isinstance(config, dict) and isinstance(config.get("generators"), dict):
+            return config | {"generators": borrow(config["generators"])}
+        return config
 
     @model_validator(mode="after")
     def names_exist(self) -> "Study":
@@ -217,4 +265,5 @@ def _sentence(error: ValidationError) -> str:
         tag, tags = fault["ctx"]["tag"], fault["ctx"]["expected_tags"]
         return f"config.yaml: {key}.select: '{tag}' is none of {tags}."
     what = fault["msg"].removeprefix("Value error, ")
-    return f"config.yaml: {key}: {what} (given: {str(fault['input'])[:80]})."
+    given = f" (given: {str(fault['input'])[:80]})" if where else ""
+    return f"config.yaml: {key}: {what}{given}."

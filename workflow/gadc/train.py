@@ -18,9 +18,10 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from torch import Tensor
 
 from gadc import state
-from gadc.artefacts import write_artefact
+from gadc.artefacts import read_artefact, write_artefact
 from gadc.digest import code
 from gadc.embedders import Captions
 from gadc.errors import Unfinished
@@ -55,6 +56,9 @@ def train(
     network: Network,
     training: Training,
     recipe: Recipe,
+    milestones: Annotated[
+        Path | None, typer.Option(help="Folder of averaged weights at each milestone of the training.")
+    ] = None,
     captions: Annotated[Path | None, typer.Option(help="Captions to condition on, from `captions`.")] = None,
     patches: Annotated[Path | None, typer.Option(help="Features to align to, from `patches`.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of initialisation, order and noise.")] = 0,
@@ -88,7 +92,14 @@ def train(
     write_history(history, trainer)
     about = {"objective": objective, "network": asdict(network), "classes": data.classes, "shape": data.shape}
     about |= {"steps": trainer.step, "ema": training.ema, "recipe": asdict(recipe)}
+    about |= {"device": group.hardware, "workers": group.count}
     tables = {} if sources.captions is None else {"captions": sources.captions}
+    if milestones:
+        milestones.mkdir(parents=True, exist_ok=True)
+        for path in state.milestones(folder, training.milestone_every):
+            step, average = read_average(path)
+            tensors = trainer.average_weights(average) | tables
+            write_artefact(milestones / path.name, about | {"steps": step}, tensors)
     write_artefact(output, about, trainer.average_weights() | tables)
     state.clear(folder, training.milestone_every)
 
@@ -108,6 +119,12 @@ def initialised(sources: Sources, objective: str, network: Network, recipe: Reci
         captions=None if captions is None else Captions(*captions.shape[1:]),
         alignment=alignment,
     )
+
+
+def read_average(path: Path) -> tuple[int, dict[str, Tensor]]:
+    """Step and averaged weights by name of a saved state."""
+    about, tensors = read_artefact(path, "a whole state of a training", only="average.")
+    return about["step"], {name.removeprefix("average."): value for name, value in tensors.items()}
 
 
 def _identity(

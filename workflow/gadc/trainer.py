@@ -128,9 +128,9 @@ class Trainer:
             step = torch.tensor(float(self.step), device=device)
             self.optimiser.state[value] = {"step": step} | moments
 
-    def average_weights(self) -> dict[str, Tensor]:
+    def average_weights(self, average: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Averaged weights by name, with the buffers, but without what only the alignment needs."""
-        every = dict(self.network.state_dict()) | self.average
+        every = dict(self.network.state_dict()) | (average or self.average)
         return {name: value for name, value in every.items() if not name.startswith("projectors.")}
 
 

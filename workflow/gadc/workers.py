@@ -21,6 +21,11 @@ class Workers:
     count: int
     device: torch.device
 
+    @property
+    def hardware(self) -> str:
+        """What the work is done on."""
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
+
     def share(self, batch: int) -> slice:
         """Part of a batch that is this process's."""
         if batch % self.count:

@@ -6,7 +6,9 @@
 rule generate:
     """Draw one part of a run's images."""
     input:
-        "results/generators/{generator}/{method}/{budget}/seed{seed}.safetensors",
+        lambda wildcards: PLAN.weights_input(
+            wildcards.generator, wildcards.method, wildcards.budget, wildcards.seed
+        ),
     output:
         temp(
             "results/samples/{generator}/{method}/{budget}/seed{seed}/{scatteritem}.npz"
@@ -20,9 +22,12 @@ rule generate:
     threads: 1
     params:
         options=lambda wildcards: PLAN.sampling(wildcards.generator),
+        weights=lambda wildcards: PLAN.weights(
+            wildcards.generator, wildcards.method, wildcards.budget, wildcards.seed
+        ),
         code=code("generate"),
     shell:
-        "exec python -m gadc --threads 1 generate {params.options} --weights {input}"
+        "exec python -m gadc --threads 1 generate {params.options} --weights {params.weights}"
         " --shard {wildcards.scatteritem} --output {output} > {log} 2>&1"
 
 

@@ -88,7 +88,7 @@ rule score:
     """Compute every metric of a run from cached features."""
     input:
         features="results/features/{generator}/{method}/{budget}/seed{seed}.h5",
-        weights="results/generators/{generator}/{method}/{budget}/seed{seed}.safetensors",
+        weights=lambda wildcards: PLAN.weights_input(**wildcards),
         subset="results/subsets/{method}/{budget}.csv",
         references=lambda wildcards: PLAN.references(
             wildcards.generator, gather.classes
@@ -102,9 +102,10 @@ rule score:
         "../../envs/score.yaml"
     threads: 1
     params:
+        weights=lambda wildcards: PLAN.weights(**wildcards),
         context=lambda wildcards: PLAN.context(**wildcards),
         code=code("score"),
     shell:
         "exec python -m gadc --threads 1 score {input.references} --features {input.features}"
-        " --weights {input.weights} --subset {input.subset} {params.context}"
+        " --weights {params.weights} --subset {input.subset} {params.context}"
         " --output {output.row} --pairs {output.pairs} > {log} 2>&1"

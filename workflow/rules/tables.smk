@@ -123,10 +123,7 @@ rule plot_pairs:
 rule plot_losses:
     """Draw the loss curves of a comparison's trainings."""
     input:
-        lambda wildcards: PLAN.runs(
-            wildcards.budget,
-            "results/generators/{generator}/{method}/{budget}/seed{seed}.history.jsonl",
-        ),
+        lambda wildcards: PLAN.histories(wildcards.budget),
     output:
         report(
             "results/figures/losses_{budget}.png",

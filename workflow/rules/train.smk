@@ -1,6 +1,7 @@
 # Inputs: latents of a subset, and the captions and patches of a recipe. Outputs:
-# results/generators/{generator}/{method}/{budget}/seed{seed}.safetensors and its history. Steps: train from scratch; the state of an interrupted run is in results/state/train, which is
-# no declared output because Snakemake deletes those when a job starts.
+# results/generators/{generator}/{method}/{budget}/seed{seed}.safetensors, its history and its milestones. Steps: train
+# from scratch; the state of an interrupted run is in results/state/train, which is no declared output because
+# Snakemake deletes those when a job starts.
 
 
 rule train:
@@ -14,6 +15,9 @@ rule train:
     output:
         weights="results/generators/{generator}/{method}/{budget}/seed{seed}.safetensors",
         history="results/generators/{generator}/{method}/{budget}/seed{seed}.history.jsonl",
+        milestones=directory(
+            "results/generators/{generator}/{method}/{budget}/seed{seed}.milestones"
+        ),
     log:
         "logs/train/{generator}/{method}/{budget}/seed{seed}.log",
     benchmark:
@@ -31,4 +35,4 @@ rule train:
     shell:
         "exec python -m gadc --threads 1 train {params.options} --seed {wildcards.seed}"
         " {params.inputs} --state-folder {params.state} --workers {resources.gpu}"
-        " --output {output.weights} --history {output.history} > {log} 2>&1"
+        " --output {output.weights} --history {output.history} --milestones {output.milestones} > {log} 2>&1"
