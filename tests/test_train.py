@@ -156,6 +156,20 @@ def test_a_finished_run_keeps_its_milestones_alone(latents, tmp_path, undisturbe
     assert plain.bytes() == undisturbed.bytes()
 
 
+def test_a_milestone_is_the_generator_that_a_training_of_so_many_steps_yields(latents, tmp_path, undisturbed):
+    folder = tmp_path / "milestones"
+    longer = Training(tmp_path / "longer", latents, "--milestone-every", "20", "--milestones", str(folder))
+    shorter = Training(tmp_path / "shorter", latents, "--steps", "20")
+    longer.run()
+    shorter.run()
+    assert [path.name for path in sorted(folder.iterdir())] == [
+        "step_000000020.safetensors",
+        "step_000000040.safetensors",
+    ]
+    assert (folder / "step_000000020.safetensors").read_bytes() == shorter.weights.read_bytes()
+    assert (folder / "step_000000040.safetensors").read_bytes() == undisturbed.weights.read_bytes()
+
+
 def test_a_full_disk_keeps_the_state_before_and_names_the_path(training, undisturbed):
     with pytest.raises(Unfinished):
         call(train, *training.words, "--minutes", "0")
