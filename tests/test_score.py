@@ -61,7 +61,7 @@ def run(
     folder: Path, features: np.ndarray | None = None, digest: str = "aa", shards: int = 2
 ) -> pd.DataFrame:
     features = random(1).normal(size=(80, DIMENSIONS)) if features is None else features
-    about = {"objective": "flow", "steps": 10, "ema": 0.9}
+    about = {"objective": "flow", "steps": 10, "ema": 0.9, "device": "cpu", "workers": 1}
     write_artefact(folder / "g.safetensors", about, {"w": torch.zeros(1)})
     words = {"--features": write_samples(folder / "samples.h5", features, digest)}
     words |= {"--subset": write_subset(folder / "subset.csv"), "--weights": folder / "g.safetensors"}

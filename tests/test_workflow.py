@@ -25,6 +25,10 @@ STAGES = {
     "plot_samples",
     "plot_pairs",
     "plot_losses",
+    "plot_methods",
+    "plot_distances",
+    "plot_objective",
+    "plot_table",
     "report",
 }
 WEIGHTS = "results/generators/sit/gadc/6/seed0.safetensors"
@@ -95,7 +99,7 @@ def test_another_kappa_reruns_only_the_methods_that_have_it(study):
     study.configure(lambda config: config["methods"]["gadc"].update(capacity=1.5))
     planned = study.planned()
     assert set(planned) == {"select", "merge_subset"} | STAGES
-    assert planned["select"] == 2 and planned["train"] == 1 and planned["score"] == 1
+    assert planned["select"] == 2 and planned["train"] == 1 and planned["score"] == 2
 
 
 def test_one_more_method_runs_only_its_own_jobs(study):
@@ -105,7 +109,7 @@ def test_one_more_method_runs_only_its_own_jobs(study):
 
     study.configure(add)
     planned = study.planned()
-    assert set(planned) == {"select", "merge_subset"} | STAGES - {"tabulate"}
+    assert set(planned) == {"select", "merge_subset"} | STAGES - {"tabulate", "plot_table", "plot_objective"}
     assert planned["select"] == 2 and planned["train"] == 1
 
 

@@ -9,8 +9,7 @@ import typer
 
 from gadc.errors import InputError
 from gadc.storage import replacing
-
-COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"]  # Okabe and Ito
+from gadc.style import COLUMN, PAGE, line, plot
 
 
 def plot_samples(
@@ -25,21 +24,10 @@ def plot_samples(
     """Draw a grid of generated images, each in the row of its class."""
     from PIL import Image
 
-    rows: dict[int, list[np.ndarray]] = {label: [] for label in range(classes)}
-    for path in parts:
-        with np.load(path) as part:
-            images, labels = part["images"], part["labels"]
-        for label, row in rows.items():
-            row.extend(images[labels == label][: columns - len(row)])
-    rows = {label: row for label, row in rows.items() if row}
-    if not rows:
+    found = first_images(parts[0].parent, classes, columns)
+    if not found:
         raise InputError(f"{parts[0]} and its sister files hold no image.")
-    side = next(iter(rows.values()))[0].shape[0]
-    grid = np.full((len(rows) * (side + 1), columns * (side + 1), 3), 255, np.uint8)
-    for line, row in enumerate(rows.values()):
-        for column, image in enumerate(row):
-            top, left = line * (side + 1), column * (side + 1)
-            grid[top : top + side, left : left + side] = image
+    grid = tile(found)
     factor = max(1, -(-least // grid.shape[1]))
     picture = Image.fromarray(grid).resize(
         (grid.shape[1] * factor, grid.shape[0] * factor), Image.Resampling.NEAREST
@@ -48,39 +36,65 @@ def plot_samples(
         picture.save(beside, format="png")
 
 
+def plot_methods(
+    runs: Annotated[list[Path], typer.Argument(help="Folder of each run's generated images.")],
+    output: Annotated[list[Path], typer.Option(help="Picture to write (.png or .svg); repeat it for both.")],
+    classes: Annotated[int, typer.Option(help="Most classes to show.")] = 10,
+    columns: Annotated[int, typer.Option(help="Images per class and method.")] = 3,
+) -> None:
+    """Draw images of several methods side by side, from the same noise and labels: a row per class."""
+    tiles = {path.parts[-3]: tile(first_images(path, classes, columns)) for path in runs}
+    height = max(len(picture) / picture.shape[1] for picture in tiles.values())
+    size = {"figsize": (PAGE, 0.3 + height * PAGE / len(tiles))}
+    with plot(output, 1, len(tiles), **size) as (_, panels):
+        for panel, (method, picture) in zip(panels[0], tiles.items(), strict=True):
+            panel.imshow(picture, interpolation="nearest")
+            panel.set_title(method, fontsize=6)
+            panel.axis("off")
+
+
+def first_images(folder: Path, classes: int, columns: int) -> list[list[np.ndarray]]:
+    """The first images of each class among a run's samples, a list per class."""
+    rows: dict[int, list[np.ndarray]] = {label: [] for label in range(classes)}
+    # part 10-of-16 comes after 9-of-16
+    for path in sorted(folder.glob("*-of-*.npz"), key=lambda path: int(path.stem.split("-")[0])):
+        with np.load(path) as part:
+            images, labels = part["images"], part["labels"]
+        for label, row in rows.items():
+            row.extend(images[labels == label][: columns - len(row)])
+        if all(len(row) == columns for row in rows.values()):
+            break
+    return [row for row in rows.values() if row]
+
+
+def tile(rows: list[list[np.ndarray]]) -> np.ndarray:
+    """One picture uint8 [h, w, 3] of rows of images, white between them."""
+    side, columns = len(rows[0][0]), max(map(len, rows))
+    grid = np.full((len(rows) * (side + 1), columns * (side + 1), 3), 255, np.uint8)
+    for down, row in enumerate(rows):
+        for across, image in enumerate(row):
+            top, left = down * (side + 1), across * (side + 1)
+            grid[top : top + side, left : left + side] = image
+    return grid
+
+
 def plot_losses(
     histories: Annotated[list[Path], typer.Argument(help="Histories of trainings (JSON lines).")],
-    output: Annotated[Path, typer.Option(help="Loss against step, one panel per generator (png).")],
+    output: Annotated[list[Path], typer.Option(help="Picture to write (.png or .svg); repeat it for both.")],
 ) -> None:
     """Draw the loss curves of trainings; generators are compared by panels, methods by colours."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
     curves: dict[str, dict[str, np.ndarray]] = {}
     for path in histories:
         generator, method, budget, run = path.parts[-4:]
         losses = np.array([json.loads(line)["loss"] for line in path.read_text().splitlines()])
         if len(losses):
             curves.setdefault(generator, {})[f"{method} {budget} {run.split('.')[0]}"] = losses
-    figure, panels = pyplot.subplots(
-        1, max(1, len(curves)), figsize=(4.5 * max(1, len(curves)), 3.2), squeeze=False
-    )
-    for panel, (generator, runs) in zip(panels[0], curves.items(), strict=False):
-        for number, (name, losses) in enumerate(runs.items()):
-            window = max(1, len(losses) // 50)
-            smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
-            panel.plot(
-                np.arange(window, len(losses) + 1),
-                smooth,
-                label=name,
-                color=COLOURS[number % len(COLOURS)],
-                lw=1,
-            )
-        panel.set(title=generator, xlabel="step", ylabel=f"loss (mean of {window} steps)", yscale="log")
-        panel.legend(fontsize=7, frameon=False)
-    figure.tight_layout()
-    with replacing(output) as beside:
-        figure.savefig(beside, format="png", dpi=150)
-    pyplot.close(figure)
+    count = max(1, len(curves))
+    with plot(output, 1, count, figsize=(COLUMN * count, 2.6)) as (_, panels):
+        for panel, (generator, runs) in zip(panels[0], curves.items(), strict=False):
+            for number, (name, losses) in enumerate(runs.items()):
+                window = max(1, len(losses) // 50)
+                smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
+                panel.plot(np.arange(window, len(losses) + 1), smooth, label=name, **line(number))
+            panel.set(title=generator, xlabel="step", ylabel=f"loss (mean of {window} steps)", yscale="log")
+            panel.legend()

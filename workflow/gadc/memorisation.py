@@ -1,5 +1,6 @@
 """Do generated images lie nearer to the images a generator was trained on than to images it never saw?"""
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ class Copies:
             raise InputError(f"{len(self.samples)} images have labels of shape {tuple(self.labels.shape)}.")
         undefined = torch.full((2, len(self.samples)), torch.nan, dtype=torch.float64)
         self._chances, self.distances = undefined.to(self.samples.device)
+        self.held_out: list[Tensor] = []  # of each class, distances from held-out to nearest training images
         self.nearest = torch.full_like(self.labels, -1, dtype=torch.int64)
 
     def add(self, label: int, images: Any, trained_on: Any) -> None:
@@ -41,7 +43,9 @@ class Copies:
         trained_on = torch.as_tensor(trained_on, dtype=torch.bool, device=images.device)
         training = trained_on.nonzero()[:, 0]
         if len(mine) and len(training):
-            squared, index, chance = _compare(self.samples[mine], images[training], images[~trained_on])
+            unseen = images[~trained_on]
+            squared, index, chance = _compare(self.samples[mine], images[training], unseen)
+            self.held_out.append(_distances(unseen, images[training]))
             self.nearest[mine], self.distances[mine] = training[index], squared.sqrt()
             self._chances[mine] = chance
 
@@ -59,6 +63,33 @@ class Copies:
         """Indices of at most `count` generated images, those nearest to a training image, nearest first."""
         found = (self.nearest >= 0).nonzero()[:, 0]
         return found[self.distances[found].sort(stable=True).indices[:count]]
+
+    def histogram(self, bins: int = 60) -> list[dict[str, float]]:
+        """Numbers of generated and held-out images by distance to their nearest training image."""
+        sets = {"generated": self.distances[self.nearest >= 0].double(), "held_out": _joined(self.held_out)}
+        if not len(sets["generated"]):
+            return []
+        top = max(float(values.max()) for values in sets.values() if len(values)) or 1.0
+        counts = {name: torch.histc(values.cpu(), bins, 0, top).int() for name, values in sets.items()}
+        edges = [top * i / bins for i in range(bins + 1)]
+        return [
+            {"low": low, "high": high} | {name: int(found[i]) for name, found in counts.items()}
+            for i, (low, high) in enumerate(pairwise(edges))
+        ]
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return torch.cat([part.double() for part in parts]) if parts else torch.zeros(0, dtype=torch.float64)
+
+
+def _distances(images: Tensor, training: Tensor) -> Tensor:
+    """Distance [n] of each image to the nearest of `training`."""
+    if not len(images):
+        return images.new_zeros(0)
+    centre = training.mean(0)
+    with full_precision():
+        squared, _ = nearest(Points.of(images, centre), Points.of(training, centre), 1)
+    return squared[:, 0].sqrt()
 
 
 def _compare(samples: Tensor, training: Tensor, held_out: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gadc import layout, study
+from gadc.catalogue import Catalogue
 from gadc.options import arguments
 from gadc.settings import Autoencoder
 
@@ -22,11 +23,11 @@ def environment(repository: str) -> str:
     return f"export PYTHONPATH={shlex.quote(str(Path(repository) / 'workflow'))}; "
 
 
-class Plan:
+class Plan(Catalogue):
     """A validated study as the rules see it; every method takes the wildcards it needs as plain words."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self.study = study.load(config)
+        super().__init__(study.load(config))
 
     def names(self, kind: str) -> str:
         """Closed list of names as a wildcard constraint."""
@@ -149,35 +150,6 @@ class Plan:
             files["patches"] = f"results/patches/{recipe.feature_encoder}/{resolution}/{method}/{budget}.h5"
         return files
 
-    def trained(self, generator: str) -> str:
-        """The generator whose training a generator's weights come from."""
-        borrowed = self.study.generators[generator].weights
-        return borrowed.generator if borrowed else generator
-
-    def weights(self, generator: str, method: str, budget: str, seed: str) -> str:
-        """File of a generator's weights: the end of a training, or a milestone on its way."""
-        borrowed = self.study.generators[generator].weights
-        path = f"results/generators/{self.trained(generator)}/{method}/{budget}/seed{seed}"
-        if borrowed is None or borrowed.step is None or self.study.methods[method].select == "none":
-            return f"{path}.safetensors"
-        return f"{path}.milestones/step_{borrowed.step:09d}.safetensors"
-
-    def weights_input(self, generator: str, method: str, budget: str, seed: str) -> str:
-        """What a job waits for to have them: a milestone is known to Snakemake by its folder."""
-        path = Path(self.weights(generator, method, budget, seed))
-        return str(path.parent if path.parent.suffix == ".milestones" else path)
-
-    def histories(self, budget: str) -> list[str]:
-        """Histories of the trainings behind a comparison, each once."""
-        end = "seed{seed}.history.jsonl"
-        return [
-            *dict.fromkeys(
-                f"results/generators/{self.trained(generator)}/{method}/{own}/{end.format(seed=seed)}"
-                for method, generator, own in self.study.rows(budget)
-                for seed in self.study.seeds
-            )
-        ]
-
     def sampling(self, generator: str) -> str:
         """Options of `generate`."""
         chosen = self.study.generators[generator]
@@ -225,24 +197,6 @@ class Plan:
             + self.options(chosen.sampling)
         )
 
-    def runs(self, budget: str, pattern: str) -> list[str]:
-        """Paths of a per-run artefact for every row and seed of a comparison."""
-        return [
-            pattern.format(method=method, generator=generator, budget=own, seed=seed)
-            for method, generator, own in self.study.rows(budget)
-            for seed in self.study.seeds
-        ]
-
-    def subsets(self, pattern: str) -> list[str]:
-        """Paths of an artefact for every row of `results/subsets.csv`."""
-        if not self.study.subsets:
-            return []
-        return [
-            pattern.format(method=method, budget=budget)
-            for budget in self.study.subsets.budgets
-            for method in self.study.subsets.methods
-        ]
-
     def measure(self, method: str, budget: str) -> str:
         """Options of `measure`: names of the subset, and the objective that it is measured by."""
         name = self.study.subsets.measure
@@ -261,34 +215,3 @@ class Plan:
     def table(self, name: str) -> str:
         """What `tabulate` is told of a table."""
         return shlex.join(["--layout", json.dumps(layout.layout(self.study, name))])
-
-    def tabled(self, name: str, pattern: str) -> list[str]:
-        """Paths of a per-run artefact for every run of a table."""
-        return [
-            pattern.format(method=method, generator=generator, budget=own, seed=seed)
-            for method, generator, own in layout.runs(self.study, name)
-            for seed in self.study.seeds
-        ]
-
-    def shown(self, budget: str = "") -> list[str]:
-        """Tables and figures of one comparison, or of all of them with the study's tables."""
-        budgets = [budget] if budget else [*self.study.comparisons]
-        run = "{generator}/{method}/{budget}/seed{seed}.png"
-        paths = [f"results/{name}" for b in budgets for name in (f"fid_{b}.csv", f"figures/losses_{b}.png")]
-        paths += self.runs_of(budgets, f"results/figures/samples/{run}")
-        paths += [
-            path for path in self.runs_of(budgets, f"results/figures/pairs/{run}") if "/zero/" not in path
-        ]
-        if self.study.subsets and not budget:
-            paths.append("results/subsets.csv")
-            for figure in ("chosen", "map"):
-                paths += self.subsets(f"results/figures/{figure}/{{method}}/{{budget}}.png")
-        return paths + ([] if budget else self.projected())
-
-    def projected(self) -> list[str]:
-        """What the study's tables are shown as."""
-        return [f"results/tables/{name}.html" for name in self.study.tables]
-
-    def runs_of(self, budgets: list[str], pattern: str) -> list[str]:
-        """Paths of a per-run artefact for every run of some comparisons, each once."""
-        return [*dict.fromkeys(path for budget in budgets for path in self.runs(budget, pattern))]

@@ -63,6 +63,9 @@ def score(
     pairs: Annotated[
         Path | None, typer.Option(help="Samples nearest to training images, and those (CSV).")
     ] = None,
+    distances: Annotated[
+        Path | None, typer.Option(help="Histogram of distances to training images (CSV).")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="One row of scores (CSV); printed when not given.")
     ] = None,
@@ -86,6 +89,9 @@ def score(
     _write(pd.DataFrame([row | names]), output)
     if pairs:
         write_table(closest_pairs(real.copies, nearest), pairs)
+    if distances:
+        columns = ["low", "high", "generated", "held_out"]
+        write_table(pd.DataFrame(real.copies.histogram(), columns=columns), distances)
 
 
 def look(

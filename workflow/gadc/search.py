@@ -41,6 +41,7 @@ class Selection:
     terms: Terms  # each [classes]
     greedy: Tensor  # [classes], objective before the exchange
     scale: Tensor  # [classes], median cost over epsilon
+    path: Tensor  # [classes, budget], objective after each image that was added greedily
 
 
 def condense(
@@ -60,6 +61,8 @@ def condense(
     objective = Objective(features, surprise, settings)
     path, chosen = greedy(objective, max(budgets)), {}
     every = torch.arange(len(path), device=path.device)
+    sizes = range(1, max(budgets) + 1)
+    values = torch.stack([objective.value(every, path[:, :size]) for size in sizes], 1)
     for budget in budgets:
         start = path[:, :budget]
         if settings.exchange == "optimal":
@@ -69,7 +72,7 @@ def condense(
                 objective, start, settings.swaps if settings.exchange == "released" else 0
             )
         terms = objective.terms(every, end.subsets)
-        chosen[budget] = Selection(end, terms, end.history[0], objective.scale)
+        chosen[budget] = Selection(end, terms, end.history[0], objective.scale, values[:, :budget])
     return chosen
 
 

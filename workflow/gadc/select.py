@@ -29,6 +29,7 @@ SUBSET = ("path", "class", "class_index", "rank")
 DIAGNOSTICS = (
     *("method", "budget", "class", "images", "chosen", "objective", "transport", "statistics", "confidence"),
     *("greedy_objective", "swaps", "passes", "one_swap_optimal", "transported_mass", "scale", "seconds"),
+    *("greedy_trace", "exchange_trace"),
 )
 SCALES = (2, 80)  # of median cost over epsilon; outside, the transport term says little (see _warn)
 LOST_MASS = 0.01  # of the subset's mass
@@ -180,7 +181,14 @@ def _diagnose(selection: Selection, at: int) -> dict[str, Any]:
         "one_swap_optimal": end.optimal[at].item(),
         "transported_mass": terms.mass[at].item(),
         "scale": selection.scale[at].item(),
+        "greedy_trace": _words(selection.path[at].tolist()),
+        "exchange_trace": _words([value[at].item() for value in end.history]),
     }
+
+
+def _words(values: list[float]) -> str:
+    """Numbers in one cell of a table, to seven digits."""
+    return " ".join(f"{value:.7g}" for value in values)
 
 
 def _warn(choices: Sequence[Choice], method: Gadc) -> None:

@@ -96,6 +96,7 @@ rule score:
     output:
         row="results/scores/{generator}/{method}/{budget}/seed{seed}.csv",
         pairs="results/scores/{generator}/{method}/{budget}/seed{seed}.pairs.csv",
+        distances="results/scores/{generator}/{method}/{budget}/seed{seed}.distances.csv",
     log:
         "logs/score/{generator}/{method}/{budget}/seed{seed}.log",
     conda:
@@ -108,4 +109,4 @@ rule score:
     shell:
         "exec python -m gadc --threads 1 score {input.references} --features {input.features}"
         " --weights {params.weights} --subset {input.subset} {params.context}"
-        " --output {output.row} --pairs {output.pairs} > {log} 2>&1"
+        " --output {output.row} --pairs {output.pairs} --distances {output.distances} > {log} 2>&1"

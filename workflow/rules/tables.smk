@@ -118,25 +118,3 @@ rule plot_pairs:
     shell:
         "exec python -m gadc plot-pairs {input.samples} {params.images} --pairs {input.pairs}"
         " --output {output} > {log} 2>&1"
-
-
-rule plot_losses:
-    """Draw the loss curves of a comparison's trainings."""
-    input:
-        lambda wildcards: PLAN.histories(wildcards.budget),
-    output:
-        report(
-            "results/figures/losses_{budget}.png",
-            caption="../report/losses.rst",
-            category="Training",
-            labels={"figure": "loss", "budget": "{budget}"},
-        ),
-    log:
-        "logs/plot_losses/{budget}.log",
-    conda:
-        "../../envs/base.yaml"
-    threads: 1
-    params:
-        code=code("figures"),
-    shell:
-        "exec python -m gadc plot-losses {input} --output {output} > {log} 2>&1"

@@ -1,0 +1,134 @@
+# Inputs: tables, histories, diagnostics, samples and scores of runs. Outputs: results/figures/, each as PNG and SVG.
+# Steps: draw them in one style.
+
+
+rule plot_losses:
+    """Draw the loss curves of a comparison's trainings."""
+    input:
+        lambda wildcards: PLAN.histories(wildcards.budget),
+    output:
+        png=report(
+            "results/figures/losses_{budget}.png",
+            caption="../report/losses.rst",
+            category="Training",
+            labels={"figure": "loss", "budget": "{budget}"},
+        ),
+        svg="results/figures/losses_{budget}.svg",
+    log:
+        "logs/plot_losses/{budget}.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    params:
+        code=code("figures"),
+    shell:
+        "exec python -m gadc plot-losses {input}"
+        " --output {output.png} --output {output.svg} > {log} 2>&1"
+
+
+rule plot_methods:
+    """Draw images of a comparison's methods side by side, from the same noise and labels."""
+    input:
+        lambda wildcards: PLAN.samples_of(
+            wildcards.budget, wildcards.generator, gather.images
+        ),
+    output:
+        png=report(
+            "results/figures/methods/{generator}/{budget}.png",
+            caption="../report/methods.rst",
+            category="Samples",
+            subcategory="{generator}",
+            labels={"method": "all", "budget": "{budget}", "seed": "first"},
+        ),
+        svg="results/figures/methods/{generator}/{budget}.svg",
+    log:
+        "logs/plot_methods/{generator}/{budget}.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    params:
+        folders=lambda wildcards: PLAN.first_runs(
+            wildcards.budget,
+            "results/samples/{generator}/{method}/{budget}/seed{seed}",
+            wildcards.generator,
+        ),
+        code=code("figures"),
+    shell:
+        "exec python -m gadc plot-methods {params.folders}"
+        " --output {output.png} --output {output.svg} > {log} 2>&1"
+
+
+rule plot_table:
+    """Draw a table's first metric as curves."""
+    input:
+        "results/tables/{table}.csv",
+    output:
+        png=report(
+            "results/figures/tables/{table}.png",
+            caption="../report/curves.rst",
+            category="Figures",
+            labels={"figure": "{table}", "budget": ""},
+        ),
+        svg="results/figures/tables/{table}.svg",
+    log:
+        "logs/plot_table/{table}.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    params:
+        against=lambda wildcards: PLAN.study.tables[wildcards.table].plot,
+        code=code("curves"),
+    shell:
+        "exec python -m gadc plot-table {input} --against {params.against}"
+        " --output {output.png} --output {output.svg} > {log} 2>&1"
+
+
+rule plot_objective:
+    """Draw the objective along greedy construction and exchange."""
+    input:
+        lambda wildcards: PLAN.condensed(wildcards.budget),
+    output:
+        png=report(
+            "results/figures/objective_{budget}.png",
+            caption="../report/objective.rst",
+            category="Figures",
+            labels={"figure": "objective", "budget": "{budget}"},
+        ),
+        svg="results/figures/objective_{budget}.svg",
+    log:
+        "logs/plot_objective/{budget}.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    params:
+        code=code("curves"),
+    shell:
+        "exec python -m gadc plot-objective {input}"
+        " --output {output.png} --output {output.svg} > {log} 2>&1"
+
+
+rule plot_distances:
+    """Draw how far samples lie from their nearest training image."""
+    input:
+        lambda wildcards: PLAN.first_runs(
+            wildcards.budget,
+            "results/scores/{generator}/{method}/{budget}/seed{seed}.distances.csv",
+        ),
+    output:
+        png=report(
+            "results/figures/distances_{budget}.png",
+            caption="../report/distances.rst",
+            category="Memorisation",
+            labels={"method": "all", "budget": "{budget}", "seed": "first"},
+        ),
+        svg="results/figures/distances_{budget}.svg",
+    log:
+        "logs/plot_distances/{budget}.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    params:
+        code=code("curves"),
+    shell:
+        "exec python -m gadc plot-distances {input}"
+        " --output {output.png} --output {output.svg} > {log} 2>&1"
