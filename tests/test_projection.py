@@ -185,6 +185,14 @@ def test_a_faulty_table_is_one_sentence_that_names_the_key(changes, sentence):
     assert sentence in str(fault.value) and "\n" not in str(fault.value)
 
 
+@pytest.mark.parametrize("path", ["config.yaml", "examples/digits/config.yaml", "examples/quick/config.yaml"])
+def test_every_promised_table_is_in_the_study(path):
+    promised = {"main", "budgets", "resolution", "sit", "ablation_terms", "ablation_exchange"}
+    promised |= {"encoders", "sensitivity", "iterations", "recipes", "cost"}
+    tables = study.load(yaml.safe_load((ROOT / path).read_text())).tables
+    assert promised <= {re.sub(r"_\d+k?$", "", name) for name in tables}
+
+
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="there is no pdflatex")
 def test_the_latex_of_every_table_compiles(imagenet, tmp_path):
     names = [*imagenet.tables]

@@ -16,6 +16,8 @@ CONFIGS = [
     "config.yaml",
     "examples/digits/config.yaml",
     "examples/imagenette/config.yaml",
+    "examples/quick/config.yaml",
+    "examples/seeds/config.yaml",
     "tests/tiny/config.yaml",
 ]
 

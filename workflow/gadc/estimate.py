@@ -1,10 +1,12 @@
 """What a study needs before it runs: GPU hours and disk, computed from its config."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gadc import layout
 from gadc import study as studies
 from gadc.study import Generator, Study
 
@@ -18,37 +20,41 @@ def estimate(
     width: Annotated[int, typer.Option(help="Features of an encoder.")] = 2048,
     teraflops: Annotated[float, typer.Option(help="Peak of one GPU in bf16.")] = 989.0,
     utilisation: Annotated[float, typer.Option(help="Share of the peak that is reached.")] = 0.35,
+    tables: Annotated[
+        bool, typer.Option(help="Count the runs of all tables, not the comparisons' alone.")
+    ] = False,
 ) -> None:
     """Estimate GPU hours and disk of a study from its config."""
     import yaml
 
     study = studies.load(yaml.safe_load(config.read_text()))
     hour = teraflops * 1e12 * utilisation * 3600
-    runs = {
-        (method, generator, own): study.generators[generator]
-        for budget in study.comparisons
-        for method, generator, own in study.rows(budget)
-    }
+    runs = {run for budget in study.comparisons for run in study.rows(budget)}
+    if tables:
+        runs |= {run for table in study.tables for run in layout.runs(study, table)}
     print(f"{len(runs)} runs x {len(study.seeds)} seeds, at {utilisation:.0%} of {teraflops:.0f} TFLOP/s")
-    print("generator      runs  training h  sampling h  weights GB  samples GB")
+    print("generator            runs  training h  sampling h  weights GB  samples GB")
     total_hours = total_disk = 0.0
     for name, generator in study.generators.items():
         count = sum(run[1] == name for run in runs) * len(study.seeds)
+        if not count:
+            continue
         training, sampling = (count * cost / hour for cost in operations(generator, classes))
         training *= generator.weights is None
-        weights = (generator.weights is None) * count * 4 * parameters(generator, classes) / 1e9
+        kept = 1 + generator.training.steps // (generator.training.milestone_every or math.inf)
+        weights = (generator.weights is None) * kept * count * 4 * parameters(generator, classes) / 1e9
         samples = count * generator.sampling.images * generator.resolution**2 * 3 / 1e9
         total_hours, total_disk = total_hours + training + sampling, total_disk + weights + samples
-        print(f"{name:14} {count:4} {training:11.1f} {sampling:11.1f} {weights:11.1f} {samples:11.1f}")
-    embeddings = len(encoders(study)) * images * width * 4 / 1e9
+        print(f"{name:20} {count:4} {training:11.1f} {sampling:11.1f} {weights:11.1f} {samples:11.1f}")
+    embeddings = len(encoders(study, {method for method, _, _ in runs})) * images * width * 4 / 1e9
     total_disk += embeddings
     print(f"total {total_hours:.0f} GPU hours; {total_disk:.0f} GB, of which embeddings {embeddings:.0f} GB;")
     print("while a training runs, its saved states take another 8 times its weights.")
 
 
-def encoders(study: Study) -> set[str]:
-    """Encoders whose features of every image are stored."""
-    return {name for method in study.methods.values() if (name := getattr(method, "encoder", None))}
+def encoders(study: Study, methods: set[str]) -> set[str]:
+    """Encoders whose features of every image some methods need."""
+    return {name for method in methods if (name := getattr(study.methods[method], "encoder", None))}
 
 
 def geometry(generator: Generator) -> tuple[int, int, int, int]:

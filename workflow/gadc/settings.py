@@ -68,7 +68,7 @@ class Training:
     )
     checkpoint_every: int = setting(5000, "Steps between saved states; the newest two are kept.", gt=0)
     milestone_every: int | None = setting(
-        None, "Keep the state and the weights of every multiple of so many steps for good.", gt=0
+        None, "Keep the averaged weights of every multiple of so many steps.", gt=0
     )
 
 

@@ -101,7 +101,8 @@ def train(
             tensors = trainer.average_weights(average) | tables
             write_artefact(milestones / path.name, about | {"steps": step}, tensors)
     write_artefact(output, about, trainer.average_weights() | tables)
-    state.clear(folder, training.milestone_every)
+    # their weights, a quarter of a state, are kept where a folder for them is given
+    state.clear(folder, None if milestones else training.milestone_every)
 
 
 def initialised(sources: Sources, objective: str, network: Network, recipe: Recipe, seed: int) -> Transformer:
