@@ -88,8 +88,8 @@ def test_rows_follow_the_config_and_ceiling_and_floor_have_their_own_budget(conf
 
 def test_names_are_closed_lists(config):
     plan = Plan(config)
-    assert plan.names("methods") == "full|random|gadc|untrained"
-    assert plan.names("budgets") == "100|all|zero"
+    assert plan.names("methods") == "|".join(config["methods"])
+    assert plan.names("budgets") == "50|100|200|all|zero"
     assert plan.names("spaces") == "pixels"
 
 
