@@ -1,6 +1,5 @@
 """Files of a study: those of its runs, and the tables and figures that people look at."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from gadc import layout
@@ -113,12 +112,6 @@ class Catalogue:
             for method, named, own in self.study.rows(budget)
             if generator in ("", named)
         ]
-
-    def samples_of(self, budget: str, generator: str, gather: Callable[[str], list[str]]) -> list[str]:
-        """Generated images of a comparison's methods, of the first seed."""
-        folder = "results/samples/{generator}/{method}/{budget}/seed{seed}"
-        folders = self.first_runs(budget, folder, generator)
-        return [path for found in folders for path in gather(f"{found}/{{scatteritem}}.npz")]
 
     def runs_of(self, budgets: list[str], pattern: str) -> list[str]:
         """Paths of a per-run artefact for every run of some comparisons, each once."""

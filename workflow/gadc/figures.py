@@ -1,6 +1,7 @@
 """Stage figures: what people look at first."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -8,13 +9,17 @@ import numpy as np
 import typer
 
 from gadc.errors import InputError
+from gadc.parts import read_part
 from gadc.storage import replacing
 from gadc.style import COLUMN, PAGE, line, plot
+
+FEW = 3  # images of a class that a comparison of methods shows
 
 
 def plot_samples(
     parts: Annotated[list[Path], typer.Argument(help="Generated images, in order (npz).")],
     output: Annotated[Path, typer.Option(help="Grid: a row per class, the first images of each (png).")],
+    few: Annotated[Path | None, typer.Option(help="A few of them, for `plot-methods` (npz).")] = None,
     classes: Annotated[int, typer.Option(help="Most classes to show.")] = 10,
     columns: Annotated[int, typer.Option(help="Images per class.")] = 10,
     least: Annotated[
@@ -24,7 +29,7 @@ def plot_samples(
     """Draw a grid of generated images, each in the row of its class."""
     from PIL import Image
 
-    found = first_images(parts[0].parent, classes, columns)
+    found = first_images(parts, classes, columns)
     if not found:
         raise InputError(f"{parts[0]} and its sister files hold no image.")
     grid = tile(found)
@@ -34,16 +39,19 @@ def plot_samples(
     )
     with replacing(output) as beside:
         picture.save(beside, format="png")
+    if few:
+        # the shortest row decides, so that there is one array
+        count = min(FEW, *map(len, found))
+        with replacing(few) as beside, beside.open("wb") as file:
+            np.savez_compressed(file, images=np.array([row[:count] for row in found]))
 
 
 def plot_methods(
-    runs: Annotated[list[Path], typer.Argument(help="Folder of each run's generated images.")],
+    runs: Annotated[list[Path], typer.Argument(help="A few images of each run, of `plot-samples` (npz).")],
     output: Annotated[list[Path], typer.Option(help="Picture to write (.png or .svg); repeat it for both.")],
-    classes: Annotated[int, typer.Option(help="Most classes to show.")] = 10,
-    columns: Annotated[int, typer.Option(help="Images per class and method.")] = 3,
 ) -> None:
     """Draw images of several methods side by side, from the same noise and labels: a row per class."""
-    tiles = {path.parts[-3]: tile(first_images(path, classes, columns)) for path in runs}
+    tiles = {path.parts[-3]: tile(read_part(path, "images")[0]) for path in runs}
     height = max(len(picture) / picture.shape[1] for picture in tiles.values())
     size = {"figsize": (PAGE, 0.3 + height * PAGE / len(tiles))}
     with plot(output, 1, len(tiles), **size) as (_, panels):
@@ -53,13 +61,11 @@ def plot_methods(
             panel.axis("off")
 
 
-def first_images(folder: Path, classes: int, columns: int) -> list[list[np.ndarray]]:
+def first_images(parts: list[Path], classes: int, columns: int) -> list[list[np.ndarray]]:
     """The first images of each class among a run's samples, a list per class."""
     rows: dict[int, list[np.ndarray]] = {label: [] for label in range(classes)}
-    # part 10-of-16 comes after 9-of-16
-    for path in sorted(folder.glob("*-of-*.npz"), key=lambda path: int(path.stem.split("-")[0])):
-        with np.load(path) as part:
-            images, labels = part["images"], part["labels"]
+    for path in parts:
+        images, labels = read_part(path, "images", "labels")
         for label, row in rows.items():
             row.extend(images[labels == label][: columns - len(row)])
         if all(len(row) == columns for row in rows.values()):
@@ -67,7 +73,7 @@ def first_images(folder: Path, classes: int, columns: int) -> list[list[np.ndarr
     return [row for row in rows.values() if row]
 
 
-def tile(rows: list[list[np.ndarray]]) -> np.ndarray:
+def tile(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     """One picture uint8 [h, w, 3] of rows of images, white between them."""
     side, columns = len(rows[0][0]), max(map(len, rows))
     grid = np.full((len(rows) * (side + 1), columns * (side + 1), 3), 255, np.uint8)

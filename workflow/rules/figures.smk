@@ -1,5 +1,5 @@
-# Inputs: tables, histories, diagnostics, samples and scores of runs. Outputs: results/figures/, each as PNG and SVG.
-# Steps: draw them in one style.
+# Inputs: tables, histories, diagnostics, samples and scores of runs. Outputs: results/figures/. Steps: draw what people
+# look at first, in one style.
 
 
 rule plot_losses:
@@ -26,11 +26,67 @@ rule plot_losses:
         " --output {output.png} --output {output.svg} > {log} 2>&1"
 
 
+rule plot_samples:
+    """Draw a grid of a run's images, a row per class."""
+    input:
+        gather.images(
+            "results/samples/{{generator}}/{{method}}/{{budget}}/seed{{seed}}/{scatteritem}.npz"
+        ),
+    output:
+        grid=report(
+            "results/figures/samples/{generator}/{method}/{budget}/seed{seed}.png",
+            caption="../report/samples.rst",
+            category="Samples",
+            subcategory="{generator}",
+            labels={"method": "{method}", "budget": "{budget}", "seed": "{seed}"},
+        ),
+        few="results/figures/samples/{generator}/{method}/{budget}/seed{seed}.npz",
+    log:
+        "logs/plot_samples/{generator}/{method}/{budget}/seed{seed}.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    params:
+        code=code("figures"),
+    shell:
+        "exec python -m gadc plot-samples {input} --output {output.grid} --few {output.few} > {log} 2>&1"
+
+
+rule plot_pairs:
+    """Draw the samples of a run that lie nearest to its training images, beside these."""
+    input:
+        samples=gather.images(
+            "results/samples/{{generator}}/{{method}}/{{budget}}/seed{{seed}}/{scatteritem}.npz"
+        ),
+        pairs="results/scores/{generator}/{method}/{budget}/seed{seed}.pairs.csv",
+    output:
+        report(
+            "results/figures/pairs/{generator}/{method}/{budget}/seed{seed}.png",
+            caption="../report/pairs.rst",
+            category="Memorisation",
+            subcategory="{generator}",
+            labels={"method": "{method}", "budget": "{budget}", "seed": "{seed}"},
+        ),
+    log:
+        "logs/plot_pairs/{generator}/{method}/{budget}/seed{seed}.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    params:
+        images=PLAN.options(PLAN.study.images),
+        code=code("pairs"),
+    shell:
+        "exec python -m gadc plot-pairs {input.samples} {params.images} --pairs {input.pairs}"
+        " --output {output} > {log} 2>&1"
+
+
 rule plot_methods:
     """Draw images of a comparison's methods side by side, from the same noise and labels."""
     input:
-        lambda wildcards: PLAN.samples_of(
-            wildcards.budget, wildcards.generator, gather.images
+        lambda wildcards: PLAN.first_runs(
+            wildcards.budget,
+            "results/figures/samples/{generator}/{method}/{budget}/seed{seed}.npz",
+            wildcards.generator,
         ),
     output:
         png=report(
@@ -47,14 +103,9 @@ rule plot_methods:
         "../../envs/base.yaml"
     threads: 1
     params:
-        folders=lambda wildcards: PLAN.first_runs(
-            wildcards.budget,
-            "results/samples/{generator}/{method}/{budget}/seed{seed}",
-            wildcards.generator,
-        ),
         code=code("figures"),
     shell:
-        "exec python -m gadc plot-methods {params.folders}"
+        "exec python -m gadc plot-methods {input}"
         " --output {output.png} --output {output.svg} > {log} 2>&1"
 
 

@@ -1,5 +1,5 @@
-# Inputs: scores, samples and histories of runs. Outputs: results/fid_{budget}.csv, results/scores_{budget}.csv,
-# results/figures/. Steps: gather the rows of each comparison; draw what people look at first.
+# Inputs: scores of runs. Outputs: results/fid_{budget}.csv, results/scores_{budget}.csv, results/tables/. Steps: gather
+# the rows of each comparison; project runs onto the tables of the config.
 
 
 rule table:
@@ -65,56 +65,3 @@ rule tabulate:
         "exec python -m gadc tabulate {input.scores} {params.layout} --index {input.index}"
         " --benchmarks results/benchmarks --output {output.csv} --markdown {output.markdown}"
         " --latex {output.latex} --html {output.html} > {log} 2>&1"
-
-
-rule plot_samples:
-    """Draw a grid of a run's images, a row per class."""
-    input:
-        gather.images(
-            "results/samples/{{generator}}/{{method}}/{{budget}}/seed{{seed}}/{scatteritem}.npz"
-        ),
-    output:
-        report(
-            "results/figures/samples/{generator}/{method}/{budget}/seed{seed}.png",
-            caption="../report/samples.rst",
-            category="Samples",
-            subcategory="{generator}",
-            labels={"method": "{method}", "budget": "{budget}", "seed": "{seed}"},
-        ),
-    log:
-        "logs/plot_samples/{generator}/{method}/{budget}/seed{seed}.log",
-    conda:
-        "../../envs/base.yaml"
-    threads: 1
-    params:
-        code=code("figures"),
-    shell:
-        "exec python -m gadc plot-samples {input} --output {output} > {log} 2>&1"
-
-
-rule plot_pairs:
-    """Draw the samples of a run that lie nearest to its training images, beside these."""
-    input:
-        samples=gather.images(
-            "results/samples/{{generator}}/{{method}}/{{budget}}/seed{{seed}}/{scatteritem}.npz"
-        ),
-        pairs="results/scores/{generator}/{method}/{budget}/seed{seed}.pairs.csv",
-    output:
-        report(
-            "results/figures/pairs/{generator}/{method}/{budget}/seed{seed}.png",
-            caption="../report/pairs.rst",
-            category="Memorisation",
-            subcategory="{generator}",
-            labels={"method": "{method}", "budget": "{budget}", "seed": "{seed}"},
-        ),
-    log:
-        "logs/plot_pairs/{generator}/{method}/{budget}/seed{seed}.log",
-    conda:
-        "../../envs/base.yaml"
-    threads: 1
-    params:
-        images=PLAN.options(PLAN.study.images),
-        code=code("pairs"),
-    shell:
-        "exec python -m gadc plot-pairs {input.samples} {params.images} --pairs {input.pairs}"
-        " --output {output} > {log} 2>&1"
