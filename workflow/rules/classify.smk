@@ -10,6 +10,8 @@ rule head:
         "results/heads/{encoder}.safetensors",
     log:
         "logs/head/{encoder}.log",
+    benchmark:
+        "results/benchmarks/head/{encoder}.tsv"
     conda:
         "../../envs/embed.yaml"
     threads: 1
@@ -27,6 +29,8 @@ rule classify:
         "results/probabilities/{encoder}/{scatteritem}.h5",
     log:
         "logs/classify/{encoder}/{scatteritem}.log",
+    benchmark:
+        "results/benchmarks/classify/{encoder}/{scatteritem}.tsv"
     conda:
         "../../envs/embed.yaml"
     threads: 1

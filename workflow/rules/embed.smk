@@ -10,6 +10,8 @@ rule encoder:
         "results/encoders/{encoder}.safetensors",
     log:
         "logs/encoder/{encoder}.log",
+    benchmark:
+        "results/benchmarks/encoder/{encoder}.tsv"
     conda:
         "../../envs/embed.yaml"
     threads: 1

@@ -27,6 +27,8 @@ rule reference:
         "results/references/{resolution}/{scatteritem}.h5",
     log:
         "logs/reference/{resolution}/{scatteritem}.log",
+    benchmark:
+        "results/benchmarks/reference/{resolution}/{scatteritem}.tsv"
     conda:
         "../../envs/embed.yaml"
     threads: 1
@@ -49,6 +51,8 @@ rule reference_batch:
         "results/references/{resolution}/batch.h5",
     log:
         "logs/reference_batch/{resolution}.log",
+    benchmark:
+        "results/benchmarks/reference_batch/{resolution}.tsv"
     conda:
         "../../envs/embed.yaml"
     threads: 1
@@ -73,6 +77,8 @@ rule detect:
         "results/features/{generator}/{method}/{budget}/seed{seed}.h5",
     log:
         "logs/detect/{generator}/{method}/{budget}/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/detect/{generator}/{method}/{budget}/seed{seed}.tsv"
     conda:
         "../../envs/embed.yaml"
     threads: 1
@@ -99,6 +105,8 @@ rule score:
         distances="results/scores/{generator}/{method}/{budget}/seed{seed}.distances.csv",
     log:
         "logs/score/{generator}/{method}/{budget}/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/score/{generator}/{method}/{budget}/seed{seed}.tsv"
     conda:
         "../../envs/score.yaml"
     threads: 1
