@@ -18,7 +18,7 @@
 #   features/{generator}/{method}/{budget}/seed{seed}.h5          of the samples, by the detector
 #   references/{resolution}/{shard}.h5                            of the study's images, by the detector
 #   scores/{generator}/{method}/{budget}/seed{seed}.csv
-#   fid_{budget}.csv, subsets.csv, tables/{table}.{csv,md,tex,html}, figures/, report.zip   what people look at
+#   fid_{budget}.csv, subsets.csv, tables/{table}.{csv,md,tex,html}, figures/, cards/, provenance.html, reproduce.md, report.zip   for people
 
 import json
 import sys
@@ -73,12 +73,12 @@ scattergather:
 rule all:
     input:
         "results/report.zip",
+        PLAN.cards(),
 
 
 rule tables:
     input:
-        expand("results/fid_{budget}.csv", budget=PLAN.study.comparisons),
-        expand("results/tables/{table}.csv", table=PLAN.study.tables),
+        PLAN.tables(),
 
 
 include: "workflow/rules/index.smk"

@@ -45,6 +45,8 @@ COMMANDS = {
     "plot-objective": "curves",
     "plot-distances": "curves",
     "report": "report",
+    "provenance": "provenance",
+    "card": "card",
     "show": "tables",
     "estimate": "estimate",
 }

@@ -87,7 +87,8 @@ class Catalogue:
 
     def beyond(self) -> list[str]:
         """Tables and figures that belong to no comparison."""
-        paths = [f"results/tables/{name}.html" for name in self.study.tables]
+        paths = ["results/provenance.html"]
+        paths += [f"results/tables/{name}.html" for name in self.study.tables]
         paths += [
             f"results/figures/tables/{name}.png" for name, table in self.study.tables.items() if table.plot
         ]
@@ -96,6 +97,18 @@ class Catalogue:
             for figure in ("chosen", "map"):
                 paths += self.subsets(f"results/figures/{figure}/{{method}}/{{budget}}.png")
         return paths
+
+    def tables(self) -> list[str]:
+        """Every table of numbers."""
+        paths = [
+            f"results/{kind}_{budget}.csv" for budget in self.study.comparisons for kind in ("fid", "scores")
+        ]
+        return paths + [f"results/tables/{name}.csv" for name in self.study.tables]
+
+    def cards(self) -> list[str]:
+        """Model cards of the comparisons' trained generators."""
+        pattern = "results/cards/{generator}/{method}/{budget}/seed{seed}.md"
+        return [path for path in self.runs_of([*self.study.comparisons], pattern) if "/zero/" not in path]
 
     def condensed(self, budget: str) -> list[str]:
         """Diagnostics of a comparison's methods that minimise an objective."""

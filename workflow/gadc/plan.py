@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +211,15 @@ class Plan(Catalogue):
             "probabilities": gather(f"results/probabilities/{encoder}/{{scatteritem}}.h5"),
             "everything": f"results/moments/{encoder}.h5",
         }
+
+    def card(self, method: str, generator: str) -> str:
+        """Options of `card`: settings of method and generator, and how to draw from it."""
+        about = {"method": asdict(self.study.methods[method])}
+        about["generator"] = self.study.generators[generator].model_dump(mode="json")
+        images = self.study.images
+        dataset = Path(images.root).name if images.root else f"scikit-learn's {images.source}"
+        words = ["--about", json.dumps(about), "--sampling", self.sampling(generator), "--dataset", dataset]
+        return shlex.join(words)
 
     def table(self, name: str) -> str:
         """What `tabulate` is told of a table."""

@@ -1,5 +1,51 @@
-# Inputs: tables and figures. Outputs: results/report.zip, results/report_{budget}.zip. Steps: let Snakemake build its
-# report from the records of the finished jobs, from inside the running workflow.
+# Inputs: tables and figures. Outputs: results/provenance.html, results/reproduce.md, results/cards/, results/report.zip,
+# results/report_{budget}.zip. Steps: say what the results were made with; let Snakemake build its report from the
+# records of the finished jobs, from inside the running workflow.
+
+
+rule provenance:
+    """Tell what the results were made with, and the commands that make them again."""
+    input:
+        PLAN.tables(),
+    output:
+        page=report(
+            "results/provenance.html",
+            caption="../report/provenance.rst",
+            category="Provenance",
+            labels={"page": "provenance"},
+        ),
+        reproduce="results/reproduce.md",
+    log:
+        "logs/provenance.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    params:
+        config=json.dumps(config, sort_keys=True),
+        code=code("provenance"),
+    shell:
+        "exec python -m gadc provenance {input} --config {params.config:q} --output {output.page}"
+        " --reproduce {output.reproduce} > {log} 2>&1"
+
+
+rule card:
+    """Write the model card of a trained generator."""
+    input:
+        "results/scores/{generator}/{method}/{budget}/seed{seed}.csv",
+    output:
+        "results/cards/{generator}/{method}/{budget}/seed{seed}.md",
+    log:
+        "logs/card/{generator}/{method}/{budget}/seed{seed}.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    params:
+        options=lambda wildcards: PLAN.card(wildcards.method, wildcards.generator),
+        weights=lambda wildcards: PLAN.weights(**wildcards),
+        code=code("card"),
+    shell:
+        "exec python -m gadc card --score {input} --weights {params.weights} {params.options}"
+        " --output {output} > {log} 2>&1"
 
 
 rule report:
