@@ -16,7 +16,7 @@ from gadc.transport import Transport, squared_distances, take_rows
 
 TIE = 1e-9  # objectives within this relative margin are equal, and the lower index is taken
 ERROR = {torch.float32: 2e-5, torch.float64: 1e-10}  # relative error that `extend` stays below
-LEADERS = 128  # candidates that a look remembers
+LEADERS = 192  # candidates that a look remembers
 ELEMENTS = {"cpu": 2**18, "cuda": 2**25}  # of a temporary tensor
 
 

@@ -1,9 +1,9 @@
 """Greedy construction and exchange (GADC sec. 3.4) for a batch of classes of equal size.
 
 An exchange ends in a 1-swap optimum. Such optima differ by several per cent, so `exchange` looks at a few
-of them by iterated local search (Lourenço, Martin & Stützle 2003): disturb the best subset, exchange again,
-keep the better one. On the way a position is offered the candidates that led when all were last tried there;
-the last descent tries all.
+of them by variable neighbourhood search (Mladenović & Hansen 1997): disturb the best subset, exchange again,
+keep the better one, and disturb more after each failure. On the way a position is offered the candidates that
+led when all were last tried there; the last descent tries all.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from gadc.objective import TIE, Objective, Terms, lowest
 from gadc.seeds import stream
 from gadc.settings import Gadc
 
-DISTURBED = 2  # images that a restart replaces
+DISTURBED = 2  # images that a restart replaces, and one more after each that found nothing better
 RELEASED_MARGIN = 1e-8  # RELEASE: a swap is accepted when it lowers the objective by more than this
 
 
@@ -93,13 +93,18 @@ def exchange(objective: Objective, subsets: Tensor, restarts: int = 0) -> Exchan
 
     `restarts` is how many times the best subset so far is disturbed and exchanged again.
     """
-    state, draws, leaders = _begin(objective, subsets), stream("exchange"), {}
+    state, leaders = _begin(objective, subsets), {}
     _descend(objective, state, leaders)
-    for _ in range(restarts):
-        trial = _begin(objective, _disturb(state.subsets, leaders, draws))
+    disturbed = torch.full_like(state.swaps, DISTURBED)
+    for number in range(restarts):
+        draws = stream(
+            "exchange", number
+        )  # anew, because classes of a batch use up different numbers of draws
+        trial = _begin(objective, _disturb(state.subsets, disturbed, leaders, draws))
         _descend(objective, trial, leaders)
         state.passes += trial.passes
         better = trial.value < state.value - TIE * state.value.abs()
+        disturbed = torch.where(better, DISTURBED, disturbed + 1)
         state.subsets = torch.where(better[:, None], trial.subsets, state.subsets)
         state.value = torch.where(better, trial.value, state.value)
         state.swaps += torch.where(better, trial.swaps, 0)
@@ -131,15 +136,17 @@ def _descend(objective: Objective, state: Exchange, leaders: dict[int, Tensor] |
     state.history.append(state.value)
 
 
-def _disturb(subsets: Tensor, leaders: dict[int, Tensor], draws: torch.Generator) -> Tensor:
-    """Replace the images at a few positions, drawn at random, by random ones of those that led there."""
-    disturbed = subsets.clone()
-    for position in torch.randperm(subsets.shape[1], generator=draws)[:DISTURBED].tolist():
+def _disturb(subsets: Tensor, count: Tensor, leaders: dict[int, Tensor], draws: torch.Generator) -> Tensor:
+    """Replace `count` [classes] images, at random positions, by random ones of those that led there."""
+    disturbed, size = subsets.clone(), subsets.shape[1]
+    positions = torch.randperm(size, generator=draws)[: int(count.max())]
+    for number, position in enumerate(positions.tolist()):
         offered = leaders[position]
         offered = offered[:, torch.randperm(offered.shape[1], generator=draws).to(offered.device)]
         free = ~(offered[:, :, None] == disturbed[:, None]).any(2)
         drawn = offered.gather(1, free.int().argmax(1, keepdim=True))[:, 0]
-        disturbed[:, position] = torch.where(free.any(1), drawn, disturbed[:, position])
+        swapped = free.any(1) & (number < count)
+        disturbed[:, position] = torch.where(swapped, drawn, disturbed[:, position])
     return disturbed
 
 
