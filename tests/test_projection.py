@@ -125,7 +125,7 @@ def test_views_per_image_are_recomputed(imagenet, tmp_path):
     told = layout(imagenet, "budgets")
     text = printed(told, tmp_path, filled(told))
     for budget, images, views in (("10k", 10_000, 1280), ("50k", 50_000, 256), ("100k", 100_000, 128)):
-        assert re.search(f"Budget {budget}: {images} images.*; training saw each {views} times", text)
+        assert re.search(f"Budget {budget}: {images:,} images.*; training saw each {views} times", text)
 
 
 def test_recipes_are_not_mixed(imagenet):
@@ -213,3 +213,8 @@ def test_the_latex_of_every_table_compiles(imagenet, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:]
     assert (tmp_path / "all.pdf").stat().st_size > 10_000
+
+
+def test_figures_are_published_for_the_papers_guidance_alone(imagenet):
+    table = project(layout(imagenet, "guidance"), None).set_index(["method", "guidance"])["published"]
+    assert table["gadc", 1.5] == 3.43 and table.drop([("gadc", 1.5), ("random", 1.5)]).isna().all()

@@ -23,27 +23,36 @@ def footnotes(
     for first, second in told["pairs"]:
         every += _pair(told, records, runs, first, second)
     if told["published"]:
-        noted = dict.fromkeys(
-            f"{row['method']}, {row['published_source']}: {row['published_note']}."
-            for row in records
-            if isinstance(row["published_note"], str) and row["published_note"]
-        )
-        every += [*noted, *published_notes(told["name"])]
+        every += [*_remarks(records), *published_notes(told["name"])]
         every.append("Published figures stand beside measured ones; –: not measured, or not published.")
     return every
 
 
 def _settings(told: dict[str, Any], records: list[dict[str, Any]]) -> Iterator[str]:
     """What makes the figures of each generator comparable."""
+    shown = {*told["rows"], *told["columns"]}
     for name, about in told["generators"].items():
         mine = [row for row in records if row["generator"] == name]
+        methods = dict.fromkeys(row["method"] for row in mine)
         seen = next((row for row in mine if isinstance(row["detector"], str)), None)
+        whose = "" if len(told["generators"]) == 1 or "generator" in shown else f" ({', '.join(methods)})"
         against = f", in the features of {seen['detector']} against {seen['reference']}" if seen else ""
         yield (
-            "{name}: {training_steps} steps of {batch} images, recipe {recipe}, {resolution} pixels; "
-            "{samples} samples by {sampler} in {steps} steps, guidance {guidance:g}, "
+            "{name}{whose}: {training_steps:,} steps of {batch} images, recipe {recipe}, "
+            "{resolution} pixels; "
+            "{samples:,} samples by {sampler} in {steps} steps, guidance {guidance:g}, "
             "labels {labels}{against}."
-        ).format(name=name, against=against, **about)
+        ).format(name=name, whose=whose, against=against, **about)
+
+
+def _remarks(records: list[dict[str, Any]]) -> Iterator[str]:
+    """Remarks on single published figures, each with the methods that it is about."""
+    about: dict[tuple[str, str], dict[str, None]] = {}
+    for row in records:
+        if isinstance(row["published_note"], str) and row["published_note"]:
+            about.setdefault((row["published_source"], row["published_note"]), {})[row["method"]] = None
+    for (source, note), methods in about.items():
+        yield f"{', '.join(methods)} ({source}): {note}."
 
 
 def _subsets(records: list[dict[str, Any]], total: int | None) -> Iterator[str]:
@@ -52,8 +61,8 @@ def _subsets(records: list[dict[str, Any]], total: int | None) -> Iterator[str]:
         (row["budget"], int(row["images"]), int(row["views"])) for row in records if pd.notna(row["views"])
     }
     for budget, images, views in sorted(told, key=lambda entry: entry[1:]):
-        share = f", {images / total:.2%} of {total}" if total else ""
-        yield f"Budget {budget}: {images} images{share}; training saw each {views} times."
+        share = f", {images / total:.2%} of {total:,}" if total else ""
+        yield f"Budget {budget}: {images:,} images{share}; training saw each {views} times."
 
 
 def _seeds(records: list[dict[str, Any]]) -> Iterator[str]:

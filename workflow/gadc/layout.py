@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from gadc.measures import COSTS
 from gadc.study import Generator, Study
 
 
@@ -14,7 +15,7 @@ def layout(study: Study, name: str) -> dict[str, Any]:
     return {
         "name": name,
         **settings,
-        "published": study.published,
+        "published": study.published and not set(table.metrics) <= COSTS.keys(),
         "cells": list(cells(study, name)),
         "generators": {generator: describe(generator, study.generators[generator]) for generator in named},
     }

@@ -21,6 +21,8 @@ COLUMNS = [
     *("samples", "labels", "detector", "reference"),
 ]
 
+PAPER = {"guidance": 1.5, "samples": 50_000}  # how the papers sample
+
 
 def tabulate(
     layout: Annotated[str, typer.Option(help="The table's rows, columns and cells, as JSON.")],
@@ -98,9 +100,9 @@ def _row(
 
 
 def _published(told: dict[str, Any], cell: dict[str, str], metric: str) -> dict[str, str] | None:
-    """The published figure of a cell: same network, steps and recipe, whatever the study calls them."""
+    """The published figure of a cell: by network, steps, recipe and guidance, not by name."""
     about = told["generators"][cell["generator"]]
-    if not about["architecture"] or metric in COSTS:
+    if not about["architecture"] or any(about[key] != value for key, value in PAPER.items()):
         return None
     return find_figure(
         told["name"],
