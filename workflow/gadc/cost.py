@@ -8,7 +8,7 @@ from gadc.measures import COSTS
 
 STAGES = {  # measure: files under results/benchmarks
     "feature_seconds": ["embed/{encoder}/*.tsv", "classify/{encoder}/*.tsv"],
-    "selection_seconds": ["select/{method}/{budget}/*.tsv"],
+    "selection_seconds": ["difficulty/{method}/*.tsv", "select/{method}/{budget}/*.tsv"],
     "training_seconds": ["train/{origin}/{method}/{budget}/seed{seed}.tsv"],
     "sampling_seconds": ["generate/{generator}/{method}/{budget}/seed{seed}/*.tsv"],
     "scoring_seconds": [
