@@ -63,6 +63,12 @@ wildcard_constraints:
 localrules:
     all,
     tables,
+    merge_index,
+    merge_subset,
+    merge_measures,
+    table,
+    tabulate,
+    fetch_inception,
 
 
 scattergather:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from studies import StudyCopy
+
 torch.set_num_threads(1)
 
 
@@ -16,3 +18,12 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("GADC_DATA does not name a folder with imagenette_train/ and weights/")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory) -> StudyCopy:
+    """The tiny study, run once on two cores; tests that change anything work on a duplicate."""
+    study = StudyCopy.create(tmp_path_factory.mktemp("built"))
+    done = study.run()
+    assert done.returncode == 0, done.stdout
+    return study

@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from commands import call
+from gadc.artefacts import read_artefact, write_artefact
 from gadc.encoder_settings import Encoder as Settings
-from gadc.encoders import Encoder, encoder, make_encoder, read_artefact, write_artefact
+from gadc.encoders import Encoder, encoder, make_encoder
 from gadc.errors import InputError
 from gadc.images import load, source
 from gadc.index import index
@@ -243,7 +244,7 @@ def test_a_file_that_is_no_artefact_is_named(tmp_path: Path) -> None:
 
 
 def test_an_artefact_says_what_it_is(fitted: Path) -> None:
-    about, head = read_artefact(fitted, "head.")
+    about, head = read_artefact(fitted, "an encoder", "head.")
     assert set(head) == {"head.weight", "head.bias"}
     assert about["kind"] == "fit"
     assert json.loads(json.dumps(about)) == about

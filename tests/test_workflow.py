@@ -34,15 +34,6 @@ STAGES = {
 WEIGHTS = "results/generators/sit/gadc/6/seed0.safetensors"
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory) -> StudyCopy:
-    """The tiny study, run once."""
-    study = StudyCopy.create(tmp_path_factory.mktemp("built"))
-    done = study.run()
-    assert done.returncode == 0, done.stdout
-    return study
-
-
 @pytest.fixture
 def study(built, tmp_path) -> StudyCopy:
     """A fresh clone with the results of the tiny study copied, to be changed."""

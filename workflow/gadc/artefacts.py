@@ -1,9 +1,11 @@
 """Tensors with a description, in one safetensors file: whole or absent, nothing in it is executed."""
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -15,6 +17,7 @@ from gadc.storage import replacing
 def write_artefact(path: Path, about: dict[str, Any], tensors: dict[str, Tensor]) -> None:
     """Write tensors and what they are; equal content gives equal bytes."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    about = about | {"checksums": {name: checksum(tensor) for name, tensor in tensors.items()}}
     with replacing(path) as beside:
         # one key, because safetensors writes several in an order that changes from run to run
         save_file(tensors, beside, metadata={"gadc": json.dumps(about, sort_keys=True)})
@@ -29,6 +32,15 @@ def read_artefact(path: Path, what: str, only: str = "") -> tuple[dict[str, Any]
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {})["gadc"])
             names = [name for name in file.keys() if name.startswith(only)]  # noqa: SIM118 - no mapping
-            return about, {name: file.get_tensor(name) for name in names}
+            tensors = {name: file.get_tensor(name) for name in names}
+        checksums = about.pop("checksums")
+        if spoilt := [name for name in names if checksum(tensors[name]) != checksums[name]]:
+            raise ValueError(f"{spoilt[0]} is not what was written")
+        return about, tensors
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise InputError(f"{path} is not {what} ({error}): delete it and run again.") from None
+
+
+def checksum(tensor: Tensor) -> int:
+    """CRC-32 of a tensor's bytes: safetensors itself notices no flipped bit."""
+    return zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy())

@@ -10,7 +10,8 @@ import torch
 import typer
 from torch import Tensor
 
-from gadc.encoders import apply_head, read_artefact, write_artefact
+from gadc.artefacts import read_artefact, write_artefact
+from gadc.encoders import apply_head
 from gadc.errors import InputError
 from gadc.progress import say, track
 from gadc.shards import open_shard, read_text, write_shard
@@ -94,7 +95,7 @@ def classify(
     output: Annotated[Path, typer.Option(help="HDF5 file to write.")],
 ) -> None:
     """Turn cached features into log-probabilities of the own class and of the strongest other one."""
-    about, tensors = read_artefact(classifier, "head.")
+    about, tensors = read_artefact(classifier, "a classifier", "head.")
     parts = [tensors[key] for key in ("head.weight", "head.bias") if key in tensors]
     groups, right = [], []
     with open_shard(embeddings) as file:

@@ -4,10 +4,10 @@ They are computed once: a latent cannot be flipped, and encoding would cost more
 """
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import h5py
 import numpy as np
 import torch
 import typer
@@ -18,6 +18,7 @@ from gadc.images import centre_crop, source
 from gadc.options import take
 from gadc.progress import say, track
 from gadc.settings import Autoencoder, Images
+from gadc.shards import create, put
 from gadc.storage import replacing
 
 BATCH = 32
@@ -33,22 +34,22 @@ def condition(
     autoencoder: Autoencoder,
 ) -> None:
     """Encode the images of a subset, and their mirror images, for training."""
-    with subset.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    chosen, classes = read_subset(subset, index)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = autoencoders.load(autoencoder if autoencoder.path else None, device)
-    with replacing(output) as beside, h5py.File(beside, "w") as file:
-        file.attrs["classes"] = count_classes(index)
-        file["path"] = np.array([row["path"] for row in rows], dtype=h5py.string_dtype())
-        file["label"] = np.array([int(row["class_index"]) for row in rows], dtype=np.int64)
-        _encode(file, model, images, [row["path"] for row in rows], resolution, device)
+    with replacing(output) as beside, create(beside) as file:
+        file.attrs["classes"] = classes
+        put(file, "path", [*chosen])
+        put(file, "label", np.array([*chosen.values()], dtype=np.int64))
+        _encode(file, model, images, [*chosen], resolution, device)
 
 
 def _encode(file, model, images, paths, resolution, device) -> None:
     """Write moments [n, 2, c, h, w] of images and mirror images; an empty subset leaves its shape alone."""
     probe, _ = model.encode(torch.zeros(1, 3, resolution, resolution, device=device))
     shape = (len(paths), 2, *probe.shape[1:])
-    stored = {"mean": file.create_dataset("mean", shape, np.float16)}
+    pieces = {"chunks": (1, 1, *shape[2:]), "fletcher32": True} if paths else {}
+    stored = {"mean": file.create_dataset("mean", shape, np.float16, **pieces)}
     opened, scale, error = source(images), [], []
     for start in track(range(0, len(paths), BATCH), "encoding"):
         names = paths[start : start + BATCH]
@@ -64,7 +65,7 @@ def _encode(file, model, images, paths, resolution, device) -> None:
                         f"{', '.join(names[:3])}, …: a latent is not finite; check the autoencoder."
                     )
                 if name not in stored:
-                    stored[name] = file.create_dataset(name, shape, np.float16)
+                    stored[name] = file.create_dataset(name, shape, np.float16, **pieces)
                 stored[name][start : start + len(names), mirror] = value.half().cpu().numpy()
         scale.append(moments["mean"].square().mean().item())
         error.append((model.decode(moments["mean"]) - view).square().mean().item())
@@ -76,7 +77,30 @@ def _encode(file, model, images, paths, resolution, device) -> None:
         )
 
 
-def count_classes(index: Path) -> int:
-    """Number of classes of an index table."""
-    with index.open(newline="") as file:
-        return len({row["class_index"] for row in csv.DictReader(file)})
+def read_subset(subset: Path, index: Path) -> tuple[dict[str, int], int]:
+    """Class index of each chosen image, by path, and the number of classes.
+
+    Raises InputError for a file that is not a subset, and for an image that the index does not have.
+    """
+    chosen = {row["path"]: row["class_index"] for row in _rows(subset)}
+    known, classes = {}, set()
+    for row in _rows(index):
+        classes.add(row["class_index"])
+        if row["path"] in chosen:
+            known[row["path"]] = row["class_index"]
+    for path, number in chosen.items():
+        if known.get(path) != number:
+            raise InputError(
+                f"{subset} names {path!r} of class index {number}, which {index} does not list: "
+                "correct it, or delete it and run again."
+            )
+    return {path: int(number) for path, number in chosen.items()}, len(classes)
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    """Rows of a CSV with columns path and class_index."""
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if not row.get("path") or not row.get("class_index"):
+                raise InputError(f"{path} is not a table of the pipeline: delete it and run again.")
+            yield row

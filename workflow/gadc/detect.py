@@ -6,22 +6,22 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import h5py
 import numpy as np
 import torch
 import typer
 
+from gadc.artefacts import read_artefact
 from gadc.classify import column_of
 from gadc.detectors import FILES, open_detector
 from gadc.embed import embed_shard
-from gadc.encoders import apply_head, read_artefact
+from gadc.encoders import apply_head
 from gadc.errors import InputError
 from gadc.frechet import Moments
 from gadc.options import take
 from gadc.parts import read_part
 from gadc.progress import track
 from gadc.settings import Images
-from gadc.shards import write_shard
+from gadc.shards import create, put, write_shard
 from gadc.storage import replacing
 
 
@@ -93,9 +93,9 @@ def detect(
     if spatial.count:
         gaussian = spatial.gaussian()
         arrays |= {"spatial_mean": gaussian.mean, "spatial_covariance": gaussian.covariance}
-    with replacing(output) as beside, h5py.File(beside, "w") as file:
+    with replacing(output) as beside, create(beside) as file:
         for name, values in arrays.items():
-            file[name] = values
+            put(file, name, values)
         file.attrs.update({"detector": detector.name, "digest": detector.digest, "complete": True})
 
 
@@ -103,7 +103,7 @@ def classify_features(
     features: torch.Tensor, head: Path, classes: list[str], detector: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits [n, k] of features, and the column [classes] of each class of the study."""
-    about, parts = read_artefact(head, "head.")
+    about, parts = read_artefact(head, "a classifier", "head.")
     weights = [parts[name] for name in ("head.weight", "head.bias") if name in parts]
     if about["kind"] == "linear":  # its folds have seen none of the samples: take their mean
         weights = [folds.mean(0) for folds in weights]

@@ -1,6 +1,5 @@
 """Encoders: networks that turn images into features and, by a linear head, into class probabilities."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,10 +7,9 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from gadc.artefacts import read_artefact, write_artefact
 from gadc.encoder_settings import Encoder as EncoderSettings
 from gadc.errors import InputError
 from gadc.fitted import FittedNetwork, fit
@@ -22,7 +20,7 @@ from gadc.preprocess import Preprocess
 from gadc.pretrained import Imported, build, import_timm, import_torchvision
 from gadc.progress import say
 from gadc.settings import Images
-from gadc.storage import file_digest, replacing
+from gadc.storage import file_digest
 
 BATCH = {"cpu": 16, "cuda": 256}  # images per pass; fixed, because the last bits of a feature depend on it
 
@@ -36,7 +34,7 @@ class Encoder:
 
     def __init__(self, path: Path, device: str = "cpu") -> None:
         self.name, self.digest, self.device = Path(path).stem, file_digest(path), torch.device(device)
-        about, tensors = read_artefact(path)
+        about, tensors = read_artefact(path, "an encoder artefact")
         self.classes: list[str] | None = about["classes"]
         self.preprocess = Preprocess.of(about["preprocess"])
         self._dtype = getattr(torch, about["precision"])
@@ -90,24 +88,6 @@ def apply_head(head: list[Tensor], features: Tensor, name: str) -> Tensor:
     if not head:
         raise InputError(f"Encoder {name} has no classifier: set its `classifier: linear`.")
     return torch.nn.functional.linear(features, *(part.to(features.device) for part in head))
-
-
-def read_artefact(path: Path, only: str = "") -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What an artefact says about itself, and its tensors whose names start with `only`."""
-    try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})["gadc"])
-            names = [name for name in file.keys() if name.startswith(only)]  # noqa: SIM118 - no mapping
-            return about, {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path} is not an encoder artefact ({error}): delete it and run again.") from None
-
-
-def write_artefact(path: Path, about: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    """Write tensors and what they are; equal content gives equal bytes."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with replacing(path) as beside:
-        save_file(tensors, beside, metadata={"gadc": json.dumps(about, sort_keys=True)})
 
 
 def make_encoder(settings: EncoderSettings, images: Images, index: Sequence[Path]) -> tuple[dict, dict]:

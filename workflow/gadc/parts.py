@@ -1,5 +1,6 @@
 """Parts of a run's samples, as `generate` writes them."""
 
+import zlib
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -13,7 +14,7 @@ def read_part(path: Path, *names: str) -> list[np.ndarray]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as part:
             return [part[name] for name in names]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise InputError(
             f"{path} is not a whole file of samples ({error}); delete it and run again."
         ) from None

@@ -11,18 +11,30 @@ from gadc.errors import InputError
 from gadc.storage import replacing
 
 Arrays = Mapping[str, np.ndarray | list[str]]
-TEXT = h5py.string_dtype("utf-8")
+
+
+def create(path: Path) -> h5py.File:
+    """Open a new HDF5 file whose structure carries checksums."""
+    return h5py.File(path, "w", libver=("v108", "latest"))
+
+
+def put(group: h5py.Group, name: str, values: np.ndarray | list[str]) -> None:
+    """Write an array or a list of strings; a flipped bit is an error when it is read."""
+    if isinstance(values, list):
+        values = np.array([text.encode() for text in values], dtype=np.bytes_)
+        values = values.astype(h5py.string_dtype("utf-8", max(values.dtype.itemsize, 1)))
+    group.create_dataset(name, data=values, fletcher32=True if values.size else None)
 
 
 def write_shard(path: Path, attributes: Mapping[str, str], groups: Iterable[tuple[str, int, Arrays]]) -> None:
     """Write (class, class index, arrays) groups; the attribute `complete` says that every class is in."""
-    with replacing(path) as beside, h5py.File(beside, "w") as file:
+    with replacing(path) as beside, create(beside) as file:
         file.attrs.update(attributes)
         for name, index, arrays in groups:
             group = file.create_group(name)
             group.attrs["class_index"] = index
             for key, values in arrays.items():
-                group.create_dataset(key, data=values, dtype=TEXT if isinstance(values, list) else None)
+                put(group, key, values)
         file.attrs["complete"] = True
 
 
@@ -30,13 +42,14 @@ def write_shard(path: Path, attributes: Mapping[str, str], groups: Iterable[tupl
 def open_shard(path: Path) -> Iterator[h5py.File]:
     """Open a shard to read. Raises InputError for a damaged or unfinished file."""
     try:
-        file = h5py.File(path, "r", locking="best-effort")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read as HDF5 ({error}): delete it and run again.") from None
-    with file:
-        if not file.attrs.get("complete"):
-            raise InputError(f"{path} is unfinished: delete it and run again.")
-        yield file
+        with h5py.File(path, "r", locking="best-effort") as file:
+            if not file.attrs.get("complete"):
+                raise InputError(f"{path} is unfinished: delete it and run again.")
+            yield file
+    except (OSError, KeyError) as error:
+        if "synchronously" in str(error):  # HDF5's own, and not of the work that is done meanwhile
+            raise InputError(f"{path} cannot be read as HDF5 ({error}): delete it and run again.") from None
+        raise
 
 
 def read_text(dataset: h5py.Dataset) -> list[str]:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from safetensors import SafetensorError
 from torch import Tensor
 
 from gadc.artefacts import read_artefact, write_artefact
@@ -23,12 +22,7 @@ def save(
 ) -> Path:
     """Write the state of `step` whole, then drop all but the newest `KEPT` and the milestones."""
     path = folder / f"step_{step:09d}.safetensors"
-    try:
-        write_artefact(path, {"step": step, "identity": ours}, tensors)
-    except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"{path} could not be written ({error}); the state before it is intact: free space and run again."
-        ) from None
+    write_artefact(path, {"step": step, "identity": ours}, tensors)
     _drop(saved(folder)[KEPT:], milestone)
     return path
 
