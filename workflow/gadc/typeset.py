@@ -76,8 +76,9 @@ class Sheet:
     def html(self) -> str:
         """A page of its own."""
         groups = [f"<th colspan={len(self.kinds)}>{html.escape(_head(column))}" for column in self.columns]
-        heads = [f"<th rowspan=2>{key.capitalize()}" for key in self.told["rows"]]
-        kinds = [f"<th>{kind}" for kind in self.kinds * len(self.columns)]
+        several = len(self.kinds) > 1
+        heads = [f"<th rowspan={1 + several}>{key.capitalize()}" for key in self.told["rows"]]
+        kinds = [f"<tr>{''.join(f'<th>{kind}' for kind in self.kinds * len(self.columns))}"] * several
         body = self._body(lambda text, best: f"<b>{text}</b>" if best else text, html.escape)
         lines = [f"<tr>{''.join(f'<td>{text}' for text in line)}" for line in body]
         notes = [f"<li>{html.escape(note)}" for note in self.notes]
@@ -87,7 +88,7 @@ class Sheet:
                 f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>{STYLE}',
                 f"<h1>{title}</h1><p>{html.escape(self.caption())}</p><table>",
                 f"<tr>{''.join([*heads, *groups])}",
-                f"<tr>{''.join(kinds)}",
+                *kinds,
                 *lines,
                 "</table><ul>",
                 *notes,
@@ -179,5 +180,5 @@ def _escaped(text: str) -> str:
 
 STYLE = """<style>body{font:15px/1.5 sans-serif;max-width:72em;margin:2em auto;padding:0 1em}
 table{border-collapse:collapse}td,th{padding:.2em .7em;text-align:right;border-bottom:1px solid #ddd}
-td:first-child,th:first-child{text-align:left}tr:nth-child(2) th{border-bottom:2px solid}ul{color:#444}
+td:first-child,tr:first-child th:first-child{text-align:left}th{border-bottom:2px solid}ul{color:#444}
 </style>"""
