@@ -18,6 +18,7 @@ from gadc.samples import open_features
 from gadc.seeds import stream
 from gadc.settings import Images
 from gadc.storage import replacing
+from gadc.style import COLOURS, PAGE, plot
 
 
 @take(images=Images)
@@ -60,32 +61,21 @@ def _strip(opened, paths: list[str], columns: int, side: int) -> np.ndarray:
 def plot_map(
     features: Annotated[list[Path], typer.Argument(help="Embeddings, a file per shard.")],
     subset: Annotated[Path, typer.Option(help="Subset.")],
-    output: Annotated[Path, typer.Option(help="A panel per class (png).")],
+    output: Annotated[list[Path], typer.Option(help="A panel per class (png, svg).")],
     classes: Annotated[int, typer.Option(help="Most classes to show.", min=1)] = 10,
 ) -> None:
     """Draw all and the chosen images of each class along the class's two axes of largest variance."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    from gadc.figures import COLOURS
-
-    chosen, panels = chosen_paths(subset), list(_panels(features, classes))
-    columns = min(5, len(panels))
-    rows = -(-len(panels) // columns)
-    figure, axes = pyplot.subplots(rows, columns, figsize=(2.2 * columns, 2.2 * rows), squeeze=False)
-    for panel, (name, paths, points) in zip(axes.flat, panels, strict=False):
-        inside = np.isin(paths, chosen.get(name, []))
-        panel.scatter(*points[~inside].T, s=3, color="0.75", linewidths=0)
-        panel.scatter(*points[inside].T, s=9, color=COLOURS[1], linewidths=0)
-        panel.set_title(name, fontsize=7)
-    for panel in axes.flat:
-        panel.set_axis_off()
-    figure.tight_layout()
-    with replacing(output) as beside:
-        figure.savefig(beside, format="png", dpi=150)
-    pyplot.close(figure)
+    chosen, classed = chosen_paths(subset), list(_panels(features, classes))
+    columns = min(5, len(classed))
+    rows = -(-len(classed) // columns)
+    with plot(output, rows, columns, figsize=(PAGE, PAGE / 5 * rows)) as (_, panels):
+        for panel, (name, paths, points) in zip(panels.flat, classed, strict=False):
+            inside = np.isin(paths, chosen.get(name, []))
+            panel.scatter(*points[~inside].T, s=2, color="0.75", linewidths=0)
+            panel.scatter(*points[inside].T, s=7, color=COLOURS[1], linewidths=0)
+            panel.set_title(name)
+        for panel in panels.flat:
+            panel.set_axis_off()
 
 
 def _panels(shards: list[Path], count: int) -> Iterator[tuple[str, list[str], np.ndarray]]:

@@ -101,13 +101,14 @@ rule plot_map:
         ),
         subset="results/subsets/{method}/{budget}.csv",
     output:
-        report(
+        png=report(
             "results/figures/map/{method}/{budget}.png",
             caption="../report/map.rst",
             category="Subsets",
             subcategory="{method}",
             labels={"figure": "map", "method": "{method}", "budget": "{budget}"},
         ),
+        svg="results/figures/map/{method}/{budget}.svg",
     log:
         "logs/plot_map/{method}/{budget}.log",
     conda:
@@ -117,4 +118,4 @@ rule plot_map:
         code=code("portraits"),
     shell:
         "exec python -m gadc --threads 1 plot-map {input.features} --subset {input.subset}"
-        " --output {output} > {log} 2>&1"
+        " --output {output.png} --output {output.svg} > {log} 2>&1"
