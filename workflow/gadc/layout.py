@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gadc.measures import COSTS
+from gadc.published import facts
 from gadc.study import Generator, Study
 
 
@@ -12,10 +13,12 @@ def layout(study: Study, name: str) -> dict[str, Any]:
     table = study.tables[name]
     settings = table.model_dump(include={"caption", "rows", "columns", "metrics", "pairs", "plot", "note"})
     named = dict.fromkeys(generator for _, generator, _ in table.runs())
+    published = study.published and not set(table.metrics) <= COSTS.keys()
     return {
         "name": name,
         **settings,
-        "published": study.published and not set(table.metrics) <= COSTS.keys(),
+        "published": published,
+        "facts": facts() if published else "",
         "cells": list(cells(study, name)),
         "generators": {generator: describe(generator, study.generators[generator]) for generator in named},
     }

@@ -1,6 +1,7 @@
 """Published figures and what is odd about them; never mixed with measured ones."""
 
 import csv
+import hashlib
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +13,12 @@ ORDER = ("GADC", "D2C")  # where two papers print a figure, the first is meant
 def figures() -> list[dict[str, str]]:
     """Every published figure: where it stands, what it is about, its value."""
     return _read("published.csv")
+
+
+def facts() -> str:
+    """Digest of the published figures and notes: corrected ones make tables anew."""
+    content = b"".join((RESOURCES / name).read_bytes() for name in ("published.csv", "notes.csv"))
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def published_methods() -> list[str]:
