@@ -124,8 +124,8 @@ def test_the_gain_of_the_exchange_is_recomputed(imagenet, tmp_path):
 def test_views_per_image_are_recomputed(imagenet, tmp_path):
     told = layout(imagenet, "budgets")
     text = printed(told, tmp_path, filled(told))
-    for budget, images, views in (("10k", 10_000, 1280), ("50k", 50_000, 256), ("100k", 100_000, 128)):
-        assert re.search(f"Budget {budget}: {images:,} images.*; training saw each {views} times", text)
+    for images, views in ((10_000, 1280), (50_000, 256), (100_000, 128)):
+        assert re.search(f"{images:,} images.*: training saw each {views:,} times", text)
 
 
 def test_recipes_are_not_mixed(imagenet):

@@ -55,7 +55,7 @@ def plot_objective(
     output: Outputs,
 ) -> None:
     """Draw the objective along greedy construction and exchange, means over the classes."""
-    with plot(output, 1, 2, figsize=(PAGE, 2.6)) as (_, panels):
+    with plot(output, 1, 2, figsize=(PAGE, 2.6)) as (figure, panels):
         left, right = panels[0]
         for number, path in enumerate(diagnostics):
             table = read_table(path)
@@ -66,7 +66,7 @@ def plot_objective(
             right.plot(range(len(relative)), relative, **look)
         left.set(xlabel="images added", ylabel="objective", title="Greedy construction")
         right.set(xlabel="round of the exchange", ylabel="objective, % of greedy", title="Exchange")
-        right.legend()
+        figure.legend(*right.get_legend_handles_labels(), loc="outside right upper")
 
 
 def traces(column: pd.Series) -> np.ndarray:

@@ -57,12 +57,10 @@ def _remarks(records: list[dict[str, Any]]) -> Iterator[str]:
 
 def _subsets(records: list[dict[str, Any]], total: int | None) -> Iterator[str]:
     """Size of each subset, its share of the images and how often training saw each image."""
-    told = {
-        (row["budget"], int(row["images"]), int(row["views"])) for row in records if pd.notna(row["views"])
-    }
-    for budget, images, views in sorted(told, key=lambda entry: entry[1:]):
+    told = {(int(row["images"]), int(row["views"])) for row in records if pd.notna(row["views"])}
+    for images, views in sorted(told):
         share = f", {images / total:.2%} of {total:,}" if total else ""
-        yield f"Budget {budget}: {images:,} images{share}; training saw each {views} times."
+        yield f"{images:,} images{share}: training saw each {views:,} times."
 
 
 def _seeds(records: list[dict[str, Any]]) -> Iterator[str]:

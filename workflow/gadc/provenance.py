@@ -58,14 +58,9 @@ def commit() -> str:
     return name.strip() + (" with changes" if edited.strip() else "")
 
 
-def versions() -> Iterator[tuple[str, str]]:
-    """Installed version of each package in requirements.txt."""
-    for line in (REPOSITORY / "requirements.txt").read_text().split():
-        name = line.partition("==")[0]
-        try:
-            yield name, metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+def versions() -> list[tuple[str, str]]:
+    """Name and version of each installed package."""
+    return sorted({(found.name, found.version) for found in metadata.distributions()})
 
 
 def devices(results: list[Path]) -> str:
