@@ -85,7 +85,8 @@ def copy_workflow(source: Path, target: Path) -> Path:
             copy_function=shutil.copyfile,
             ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"),
         )
-    shutil.copyfile(source / "Snakefile", target / "Snakefile")
+    for file in ("Snakefile", "requirements.txt"):
+        shutil.copyfile(source / file, target / file)
     return target
 
 

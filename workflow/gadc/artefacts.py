@@ -17,7 +17,8 @@ from gadc.storage import replacing
 def write_artefact(path: Path, about: dict[str, Any], tensors: dict[str, Tensor]) -> None:
     """Write tensors and what they are; equal content gives equal bytes."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    about = about | {"checksums": {name: checksum(tensor) for name, tensor in tensors.items()}}
+    about = json.loads(json.dumps(about))  # as it will be read
+    about["checksums"] = {name: checksum(tensor) for name, tensor in tensors.items()} | {"": _checksum(about)}
     with replacing(path) as beside:
         # one key, because safetensors writes several in an order that changes from run to run
         save_file(tensors, beside, metadata={"gadc": json.dumps(about, sort_keys=True)})
@@ -34,6 +35,8 @@ def read_artefact(path: Path, what: str, only: str = "") -> tuple[dict[str, Any]
             names = [name for name in file.keys() if name.startswith(only)]  # noqa: SIM118 - no mapping
             tensors = {name: file.get_tensor(name) for name in names}
         checksums = about.pop("checksums")
+        if checksums[""] != _checksum(about):
+            raise ValueError("its description is not what was written")
         if spoilt := [name for name in names if checksum(tensors[name]) != checksums[name]]:
             raise ValueError(f"{spoilt[0]} is not what was written")
         return about, tensors
@@ -44,3 +47,7 @@ def read_artefact(path: Path, what: str, only: str = "") -> tuple[dict[str, Any]
 def checksum(tensor: Tensor) -> int:
     """CRC-32 of a tensor's bytes: safetensors itself notices no flipped bit."""
     return zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy())
+
+
+def _checksum(about: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(about, sort_keys=True).encode())

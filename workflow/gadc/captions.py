@@ -4,8 +4,6 @@ import csv
 from pathlib import Path
 from typing import Annotated
 
-import h5py
-import numpy as np
 import torch
 import typer
 from torch import Tensor, nn
@@ -15,6 +13,7 @@ from gadc.index import read_index
 from gadc.options import take
 from gadc.progress import say
 from gadc.settings import TextEncoder
+from gadc.shards import create, put
 from gadc.storage import replacing
 
 BATCH = 64
@@ -33,9 +32,9 @@ def captions(
     states = encode(texts, settings)
     if not states.half().isfinite().all():
         raise InputError(f"'{settings.path}' gives states that are not finite; check its weights.")
-    with replacing(output) as beside, h5py.File(beside, "w") as file:
-        file["states"] = states.half().numpy()
-        file["caption"] = np.array(texts, dtype=h5py.string_dtype())
+    with replacing(output) as beside, create(beside) as file:
+        put(file, "states", states.half().numpy())
+        put(file, "caption", texts)
     say(f"{len(texts)} captions, such as '{texts[0]}' -> {output}")
 
 

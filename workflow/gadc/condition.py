@@ -82,7 +82,10 @@ def read_subset(subset: Path, index: Path) -> tuple[dict[str, int], int]:
 
     Raises InputError for a file that is not a subset, and for an image that the index does not have.
     """
-    chosen = {row["path"]: row["class_index"] for row in _rows(subset)}
+    rows = [(row["path"], row["class_index"]) for row in _rows(subset)]
+    chosen = dict(rows)
+    if len(chosen) < len(rows):
+        raise InputError(f"{subset} names an image twice: correct it, or delete it and run again.")
     known, classes = {}, set()
     for row in _rows(index):
         classes.add(row["class_index"])
@@ -99,8 +102,16 @@ def read_subset(subset: Path, index: Path) -> tuple[dict[str, int], int]:
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
     """Rows of a CSV with columns path and class_index."""
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if not row.get("path") or not row.get("class_index"):
-                raise InputError(f"{path} is not a table of the pipeline: delete it and run again.")
-            yield row
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file, strict=True)
+            if not {"path", "class_index"} <= set(rows.fieldnames or ()):
+                raise ValueError("a column path or class_index is missing")
+            for row in rows:
+                if None in row or None in row.values() or not row["class_index"].isdecimal():
+                    raise ValueError(f"line {rows.line_num} is not whole")
+                yield row
+    except (ValueError, csv.Error) as error:
+        raise InputError(
+            f"{path} is not a table of the pipeline ({error}): delete it and run again."
+        ) from None

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import h5py
 import numpy as np
 import torch
 import typer
@@ -17,6 +16,7 @@ from gadc.frechet import Moments, fit
 from gadc.images import EXTENSIONS, batches
 from gadc.metrics import Reference, Samples, spread
 from gadc.progress import track
+from gadc.shards import create
 from gadc.storage import replacing
 
 
@@ -71,7 +71,7 @@ def reference_batch(
     """Compute a detector's features and statistics of a reference batch, once for all runs."""
     opened = open_detector(detector, resize)
     reference = see_reference(images, opened, resolution)
-    with replacing(output) as beside, h5py.File(beside, "w") as file:
+    with replacing(output) as beside, create(beside) as file:
         file["features"] = reference.features.numpy()
         for prefix, gaussian in (("", reference.statistics), ("spatial_", reference.spatial)):
             if gaussian:

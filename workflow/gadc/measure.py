@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
-import h5py
 import pandas as pd
 import torch
 import typer
@@ -20,7 +19,7 @@ from gadc.objective import Objective
 from gadc.options import take
 from gadc.samples import ImageClass, open_features
 from gadc.settings import Gadc
-from gadc.shards import open_shard
+from gadc.shards import create, open_shard
 from gadc.storage import replacing
 
 NEIGHBOURS, WIDE_NEIGHBOURS = 3, 5  # as for samples; one less than its images where a subset is smaller
@@ -37,7 +36,7 @@ def moments(
             for group in file.values():
                 found.add(group["features"][()])
     gaussian = found.gaussian()
-    with replacing(output) as beside, h5py.File(beside, "w") as file:
+    with replacing(output) as beside, create(beside) as file:
         file["mean"], file["covariance"] = gaussian.mean.numpy(), gaussian.covariance.numpy()
         file.attrs["complete"] = True
 

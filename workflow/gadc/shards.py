@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import h5py
@@ -13,9 +14,13 @@ from gadc.storage import replacing
 Arrays = Mapping[str, np.ndarray | list[str]]
 
 
-def create(path: Path) -> h5py.File:
-    """Open a new HDF5 file whose structure carries checksums."""
-    return h5py.File(path, "w", libver=("v108", "latest"))
+@contextmanager
+def create(path: Path) -> Iterator[h5py.File]:
+    """Make a new HDF5 file, in memory until it is whole: HDF5 crashes where it meets a full disk."""
+    content = BytesIO()
+    with h5py.File(content, "w", libver=("v110", "latest")) as file:  # its structure carries checksums
+        yield file
+    path.write_bytes(content.getbuffer())
 
 
 def put(group: h5py.Group, name: str, values: np.ndarray | list[str]) -> None:
@@ -46,7 +51,7 @@ def open_shard(path: Path) -> Iterator[h5py.File]:
             if not file.attrs.get("complete"):
                 raise InputError(f"{path} is unfinished: delete it and run again.")
             yield file
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, RuntimeError) as error:
         if "synchronously" in str(error):  # HDF5's own, and not of the work that is done meanwhile
             raise InputError(f"{path} cannot be read as HDF5 ({error}): delete it and run again.") from None
         raise

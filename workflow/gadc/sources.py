@@ -57,7 +57,7 @@ def read_latents(path: Path) -> Latents:
                 classes=int(file.attrs["classes"]),
                 shape=tuple(int(side) for side in file["mean"].shape[2:]),
             )
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, RuntimeError) as error:
         raise _damaged(path, "latents", error) from None
 
 
@@ -66,7 +66,7 @@ def read_captions(path: Path) -> Tensor:
     try:
         with h5py.File(path) as file:
             states = torch.from_numpy(file["states"][()])
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, RuntimeError) as error:
         raise InputError(
             f"{path} is not a whole file of captions ({error}); delete it and run again."
         ) from None
@@ -79,7 +79,7 @@ def read_patches(path: Path, paths: list[str]) -> Tensor:
         with h5py.File(path) as file:
             stored, named = file["features"], [name.decode() for name in file["path"][()]]
             shape, offset = stored.shape, stored.id.get_offset()
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, RuntimeError) as error:
         raise InputError(
             f"{path} is not a whole file of features ({error}); delete it and run again."
         ) from None
