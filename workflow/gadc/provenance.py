@@ -31,10 +31,11 @@ def provenance(
     given = json.loads(config)
     study = studies.load(given)
     sections = {
-        "Made with": [("commit", commit()), ("python", platform.python_version()), *versions()],
+        "Made with": [("commit", commit()), ("python", platform.python_version())],
         "Machine": [("tables made on", platform.platform()), ("generators trained on", devices(results))],
         "Settings other than the defaults": [*differences(study)],
         "SHA-256": [(str(path), file_digest(path)) for path in results],
+        "Packages": versions(),
     }
     with replacing(output) as beside:
         beside.write_text(page(study.title or "Study", sections), encoding="utf-8")

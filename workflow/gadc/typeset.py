@@ -178,7 +178,7 @@ def _escaped(text: str) -> str:
     return "".join(LATEX.get(sign, sign) for sign in text)
 
 
-STYLE = """<style>body{font:15px/1.5 sans-serif;max-width:72em;margin:2em auto;padding:0 1em}
-table{border-collapse:collapse}td,th{padding:.2em .7em;text-align:right;border-bottom:1px solid #ddd}
+STYLE = """<style>body{font:14px/1.5 sans-serif;max-width:72em;margin:2em auto;padding:0 1em}
+table{border-collapse:collapse}td,th{padding:.2em .5em;text-align:right;border-bottom:1px solid #ddd}
 td:first-child,tr:first-child th:first-child{text-align:left}th{border-bottom:2px solid}ul{color:#444}
 </style>"""
