@@ -11,7 +11,7 @@ demo: .venv/installed
 	@echo "Table: $(DEMO)/results/fid_100.csv. Report: $(DEMO)/results/report_100.zip (unpack, open report.html)."
 
 test: .venv/installed
-	pytest
+	pytest --ignore tests/slurm
 
 lint: .venv/installed
 	ruff check .
