@@ -29,6 +29,8 @@ STAGES = {
     "plot_distances",
     "plot_objective",
     "plot_table",
+    "card",
+    "provenance",
     "report",
 }
 WEIGHTS = "results/generators/sit/gadc/6/seed0.safetensors"

@@ -16,7 +16,7 @@ from gadc.transport import Transport, squared_distances, take_rows
 
 TIE = 1e-9  # objectives within this relative margin are equal, and the lower index is taken
 ERROR = {torch.float32: 2e-5, torch.float64: 1e-10}  # relative error that `extend` stays below
-LEADERS = 192  # candidates that a look remembers
+LEADERS = 128  # candidates that a look remembers; all of a class of at most twice as many
 ELEMENTS = {"cpu": 2**18, "cuda": 2**25}  # of a temporary tensor
 
 
@@ -159,7 +159,8 @@ class Objective:
             among = torch.arange(self.exact.shape[1], device=self.device).expand(len(shared), -1)
         rough = self.extend(shared, among, greedy)
         rough.masked_fill_((among[:, :, None] == shared[:, None]).any(2), torch.inf)
-        leaders = rough.topk(min(LEADERS, rough.shape[1]), largest=False).indices
+        count = rough.shape[1]
+        leaders = rough.topk(LEADERS if count > 2 * LEADERS else count, largest=False).indices
         limit = torch.full_like(rough[:, 0], torch.inf)
         if against is not None:
             rough.masked_fill_(among == against[0][:, None], torch.inf)
