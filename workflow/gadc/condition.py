@@ -15,6 +15,7 @@ import typer
 from gadc import autoencoders
 from gadc.errors import InputError
 from gadc.images import centre_crop, source
+from gadc.memory import keep_freed_memory
 from gadc.options import take
 from gadc.progress import say, track
 from gadc.settings import Autoencoder, Images
@@ -22,6 +23,7 @@ from gadc.shards import create, put
 from gadc.storage import replacing
 
 BATCH = 32
+ROUND_TRIPS = 1000  # about so many images tell what the autoencoder loses
 
 
 @take(images=Images, autoencoder=Autoencoder)
@@ -34,6 +36,7 @@ def condition(
     autoencoder: Autoencoder,
 ) -> None:
     """Encode the images of a subset, and their mirror images, for training."""
+    keep_freed_memory()
     chosen, classes = read_subset(subset, index)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = autoencoders.load(autoencoder if autoencoder.path else None, device)
@@ -51,6 +54,7 @@ def _encode(file, model, images, paths, resolution, device) -> None:
     pieces = {"chunks": (1, 1, *shape[2:]), "fletcher32": True} if paths else {}
     stored = {"mean": file.create_dataset("mean", shape, np.float16, **pieces)}
     opened, scale, error = source(images), [], []
+    thinning = 1 + len(paths) // ROUND_TRIPS  # decoding costs as much as encoding
     for start in track(range(0, len(paths), BATCH), "encoding"):
         names = paths[start : start + BATCH]
         pixels = np.stack([centre_crop(opened.open(name), resolution) for name in names])
@@ -68,7 +72,8 @@ def _encode(file, model, images, paths, resolution, device) -> None:
                     stored[name] = file.create_dataset(name, shape, np.float16, **pieces)
                 stored[name][start : start + len(names), mirror] = value.half().cpu().numpy()
         scale.append(moments["mean"].square().mean().item())
-        error.append((model.decode(moments["mean"]) - view).square().mean().item())
+        if start // BATCH % thinning == 0:
+            error.append((model.decode(moments["mean"]) - view).square().mean().item())
     if scale:
         decibel = 10 * np.log10(4 / max(np.mean(error), 1e-12))
         say(
