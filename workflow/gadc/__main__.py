@@ -20,7 +20,7 @@ COMMANDS = {
     "export": "export",
     "moments": "measure",
     "measure": "measure",
-    "merge-measures": "measure",
+    "merge-measures": "merge",
     "plot-chosen": "portraits",
     "plot-map": "portraits",
     "condition": "condition",

@@ -14,7 +14,7 @@ from gadc.errors import InputError
 from gadc.frechet import Gaussian, Moments, frechet_distance
 from gadc.manifold import compare
 from gadc.memory import keep_freed_memory
-from gadc.merge import read_table, write_table
+from gadc.merge import chosen_paths, read_table, write_table
 from gadc.objective import Objective
 from gadc.options import take
 from gadc.samples import ImageClass, open_features
@@ -56,7 +56,7 @@ def measure(
 ) -> None:
     """Measure a subset against its dataset, class by class, without training anything."""
     keep_freed_memory()
-    chosen = read_table(subset).groupby("class")["path"].apply(list).to_dict()
+    chosen = chosen_paths(subset)
     rows, seen = [], Moments()
     for images in _classes(features, probabilities):
         at = positions(images, chosen.pop(images.name, []), subset)
@@ -112,11 +112,3 @@ def _classes(features: Sequence[Path], probabilities: Sequence[Path]) -> Iterato
     for embedded, classified in zip(features, probabilities, strict=True):
         with open_features(embedded, classified) as classes:
             yield from classes
-
-
-def merge_measures(
-    rows: Annotated[list[Path], typer.Argument(help="Row of each subset, in the order of the table.")],
-    output: Annotated[Path, typer.Option(help="Table of subsets.")],
-) -> None:
-    """Gather what was measured of the subsets."""
-    write_table(pd.concat([read_table(path) for path in rows], ignore_index=True), output)

@@ -22,6 +22,12 @@ def read_table(path: Path) -> pd.DataFrame:
         ) from None
 
 
+def chosen_paths(subset: Path) -> dict[str, list[str]]:
+    """Chosen images of each class of a subset, in the order of their ranks."""
+    table = read_table(subset).sort_values("rank", kind="stable")
+    return table.groupby("class")["path"].apply(list).to_dict()
+
+
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a CSV table whole, floats with all their digits."""
     with replacing(path) as beside:
@@ -55,3 +61,11 @@ def merge_subset(
         )
     write_table(table.sort_values(["class_index", "rank"], kind="stable"), output)
     write_table(pd.concat([read_table(path) for path in shards[half:]], ignore_index=True), diagnostics)
+
+
+def merge_measures(
+    rows: Annotated[list[Path], typer.Argument(help="Row of each subset, in the order of the table.")],
+    output: Annotated[Path, typer.Option(help="Table of subsets.")],
+) -> None:
+    """Gather what was measured of the subsets."""
+    write_table(pd.concat([read_table(path) for path in rows], ignore_index=True), output)

@@ -1,6 +1,5 @@
 """Stage figures: a subset as people see it, its images beside random ones, and its place in its classes."""
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +9,9 @@ import torch
 import typer
 
 from gadc.errors import InputError
-from gadc.images import load, source
+from gadc.images import centre_crop, source
 from gadc.index import read_index
+from gadc.merge import chosen_paths
 from gadc.options import take
 from gadc.pairs import lay_out
 from gadc.samples import open_features
@@ -52,9 +52,9 @@ def _strip(opened, paths: list[str], columns: int, side: int) -> np.ndarray:
 
     strip = np.full((side, columns * side + side // 4, 3), 255, np.uint8)
     for column, path in enumerate(paths):
-        pixels = load(opened, path, min(side, *load(opened, path).shape[:2]))
-        image = Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST)
-        strip[:, column * side : (column + 1) * side] = image
+        image = opened.open(path)
+        square = centre_crop(image, min(side, *image.size))
+        strip[:, column * side : (column + 1) * side] = square.resize((side, side), Image.Resampling.NEAREST)
     return strip
 
 
@@ -94,13 +94,3 @@ def principal_axes(features: np.ndarray) -> np.ndarray:
     found = np.zeros((len(features), 2))
     found[:, : left.shape[1]] = (left * scale)[:, :2]
     return found * np.where(found[np.abs(found).argmax(0), [0, 1]] < 0, -1, 1)
-
-
-def chosen_paths(subset: Path) -> dict[str, list[str]]:
-    """Chosen images of each class, in the order of their ranks."""
-    with subset.open(newline="", encoding="utf-8") as file:
-        rows = sorted(csv.DictReader(file), key=lambda row: int(row["rank"]))
-    found: dict[str, list[str]] = {}
-    for row in rows:
-        found.setdefault(row["class"], []).append(row["path"])
-    return found
