@@ -16,6 +16,7 @@ rule condition:
         "results/benchmarks/condition/{space}/{resolution}/{method}/{budget}.tsv"
     conda:
         "../../envs/generate.yaml"
+    priority: 1  # the longest chain of jobs: begin it early
     threads: 1
     params:
         images=PLAN.options(PLAN.study.images),

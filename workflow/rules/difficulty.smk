@@ -51,6 +51,7 @@ rule difficulty:
         "results/benchmarks/difficulty/{method}/{scatteritem}.tsv"
     conda:
         "../../envs/generate.yaml"
+    priority: 1  # the longest chain of jobs: begin it early
     threads: 1
     params:
         options=lambda wildcards: PLAN.difficulty(wildcards.method),

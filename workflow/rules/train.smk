@@ -24,6 +24,7 @@ rule train:
         "results/benchmarks/train/{generator}/{method}/{budget}/seed{seed}.tsv"
     conda:
         "../../envs/generate.yaml"
+    priority: 1  # the longest chain of jobs: begin it early
     threads: 1
     resources:
         gpu=1,
