@@ -125,6 +125,15 @@ def test_a_generator_with_anothers_weights_has_its_settings_and_no_training(conf
     assert plan.weights("sit-tiny", "gadc", "100", "0") == f"{folder}.safetensors"
 
 
+def test_d2c_ranks_by_a_generator_with_anothers_weights_where_those_are(config):
+    config["methods"]["d2c"] = {"select": "d2c", "generator": "sit-early", "trained_on": "full"}
+    plan = Plan(borrowing(config))
+    folder = "results/generators/sit-tiny/full/all/seed0.milestones"
+    assert plan.difficulty_inputs("d2c") == {"weights": folder}
+    assert f"--weights {folder}/step_000000500.safetensors " in plan.difficulty("d2c")
+    assert "--generator" not in plan.selection("d2c", "100")
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

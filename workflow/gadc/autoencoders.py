@@ -42,9 +42,9 @@ class Diffusers:
         return self.model.decode(latents / self.scale).sample
 
 
-def load(autoencoder: Autoencoder | None, device: torch.device) -> Pixels | Diffusers:
-    """Load an autoencoder from a local folder or the hub, without executing code; None is pixel space."""
-    if autoencoder is None:
+def load(autoencoder: Autoencoder, device: torch.device) -> Pixels | Diffusers:
+    """Load an autoencoder from a local folder or the hub, without executing code; no path is pixel space."""
+    if not autoencoder.path:
         return Pixels()
     import diffusers
 

@@ -39,7 +39,7 @@ def condition(
     keep_freed_memory()
     chosen, classes = read_subset(subset, index)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = autoencoders.load(autoencoder if autoencoder.path else None, device)
+    model = autoencoders.load(autoencoder, device)
     with replacing(output) as beside, create(beside) as file:
         file.attrs["classes"] = classes
         put(file, "path", [*chosen])

@@ -37,7 +37,7 @@ def difficulty(
     """Measure how hard a generator finds each image: its denoising loss, the mean over noise levels."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network, captions, about = read_generator(weights, device)
-    model = autoencoders.load(autoencoder if autoencoder.path else None, device)
+    model = autoencoders.load(autoencoder, device)
     opened, classes = source(images), read_index(index)
     groups = [
         [(row.path, row.class_index, name) for row in rows[at : at + BATCH]]

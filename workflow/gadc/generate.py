@@ -42,7 +42,7 @@ def generate(
     network, captions, about = read_generator(weights, device)
     if device.type == "cuda":
         network.compile()
-    model = autoencoders.load(autoencoder if autoencoder.path else None, device)
+    model = autoencoders.load(autoencoder, device)
     classes, shape = about["classes"], about["shape"]
     part, parts = map(int, shard.split("-of-"))
     bounds = [sampling.images * i // parts for i in range(parts + 1)]

@@ -4,6 +4,9 @@ from typing import Literal
 
 from gadc.options import setting, settings
 
+# settings that stages before `select` obey
+ELSEWHERE = ("encoder", "generator", "trained_on", "checkpoint", "margin")
+
 
 @settings
 class Everything:

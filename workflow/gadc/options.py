@@ -8,7 +8,7 @@ import dataclasses
 import inspect
 import json
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import MISSING, field
 from functools import wraps
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -29,11 +29,13 @@ def settings(cls: type) -> type:
     return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
 
 
-def arguments(chosen: Any) -> list[str]:
-    """Command-line options that rebuild `chosen`; those at their default are left out."""
+def arguments(chosen: Any, without: Collection[str] = ()) -> list[str]:
+    """Command-line options that rebuild `chosen`: none at its default, none of the fields `without`."""
     words = []
     for item in dataclasses.fields(chosen):
         value = getattr(chosen, item.name)
+        if item.name in without:
+            continue
         if item.default is MISSING or value != item.default:
             name = item.name.replace("_", "-")
             if isinstance(value, bool):

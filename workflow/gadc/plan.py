@@ -11,6 +11,7 @@ from typing import Any
 
 from gadc import layout, study
 from gadc.catalogue import Catalogue
+from gadc.method_settings import ELSEWHERE, D2c
 from gadc.options import arguments
 from gadc.settings import Autoencoder
 
@@ -68,14 +69,10 @@ class Plan(Catalogue):
         return self.study.generators[generator].autoencoder or "pixels"
 
     def selection(self, method: str, budget: str) -> str:
-        """Options of `select`: the method's settings, without its name and its encoder's."""
+        """Options of `select`: the method's settings, without those that other stages obey."""
         chosen = self.study.methods[method]
         count = [] if budget in study.BUDGETLESS.values() else ["--budget", str(self.study.budgets[budget])]
-        words = arguments(chosen)
-        for option in ("--encoder", "--generator", "--trained-on", "--checkpoint", "--margin", "--file"):
-            while option in words:
-                at = words.index(option)
-                del words[at : at + 2]
+        words = arguments(chosen, without=(*ELSEWHERE, "file"))  # a file is an input of the job
         return shlex.join(["--name", method, "--budget-name", budget, *count, *words])
 
     def selection_inputs(self, method: str, scatteritem: str) -> dict[str, str]:
@@ -107,15 +104,21 @@ class Plan(Catalogue):
         chosen = self.study.methods[method]
         if chosen.checkpoint:
             return {"weights": f"results/checkpoints/{method}.safetensors"}
-        run = f"{chosen.trained_on}/{self.study.budget_of(chosen.trained_on, '')}/seed{chosen.seed}"
-        return {"weights": f"results/generators/{chosen.generator}/{run}.safetensors"}
+        return {"weights": self.weights_input(*self._ranking_run(chosen))}
 
     def difficulty(self, method: str) -> str:
         """Options of `difficulty`: what the generator sees of an image."""
-        generator = self.study.methods[method].generator
-        resolution = self.study.generators[generator].resolution
-        images = self.options(self.study.images)
-        return f"--resolution {resolution} {images} {self.latents(self.space(generator))}".strip()
+        chosen = self.study.methods[method]
+        imported = f"results/checkpoints/{method}.safetensors"
+        weights = imported if chosen.checkpoint else self.weights(*self._ranking_run(chosen))
+        resolution = self.study.generators[chosen.generator].resolution
+        seen = f"{self.options(self.study.images)} {self.latents(self.space(chosen.generator))}".strip()
+        return f"--weights {shlex.quote(weights)} --resolution {resolution} {seen}"
+
+    def _ranking_run(self, chosen: D2c) -> tuple[str, str, str, str]:
+        """Generator, method, budget and seed of the run by whose loss a method ranks."""
+        budget = self.study.budget_of(chosen.trained_on, "")
+        return chosen.generator, chosen.trained_on, budget, str(chosen.seed)
 
     def classification_inputs(self, encoder: str, scatteritem: str) -> dict[str, str]:
         """Files that the probabilities of a shard depend on."""

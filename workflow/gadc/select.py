@@ -16,6 +16,7 @@ import typer
 from gadc import baselines
 from gadc.errors import InputError
 from gadc.memory import keep_freed_memory
+from gadc.method_settings import ELSEWHERE
 from gadc.options import take
 from gadc.plain import WITHOUT_FEATURES
 from gadc.progress import say, track
@@ -55,8 +56,6 @@ BASELINES: dict[str, Callable[..., torch.Tensor]] = {
     "dq": baselines.dq,
     "d2c": baselines.d2c,
 }
-# settings that other stages obey
-ELSEWHERE = {"select", "encoder", "generator", "trained_on", "checkpoint", "margin"}
 
 
 @take(method=Method)
@@ -128,7 +127,7 @@ def choose(
 def _choose_plainly(images: ImageClass, budget: int, method: Method) -> Choice:
     """Choose by a method that treats one class at a time."""
     began = time.perf_counter()
-    own = {key: value for key, value in vars(method).items() if key not in ELSEWHERE}
+    own = {key: value for key, value in vars(method).items() if key not in ("select", *ELSEWHERE)}
     if budget > len(images.paths):
         raise InputError(_too_few(images, budget))
     if method.select in WITHOUT_FEATURES:

@@ -14,9 +14,9 @@ rule condition:
         "logs/condition/{space}/{resolution}/{method}/{budget}.log",
     benchmark:
         "results/benchmarks/condition/{space}/{resolution}/{method}/{budget}.tsv"
+    priority: 1  # the longest chain of jobs: begin it early
     conda:
         "../../envs/generate.yaml"
-    priority: 1  # the longest chain of jobs: begin it early
     threads: 1
     params:
         images=PLAN.options(PLAN.study.images),

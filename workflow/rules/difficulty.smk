@@ -49,13 +49,13 @@ rule difficulty:
         "logs/difficulty/{method}/{scatteritem}.log",
     benchmark:
         "results/benchmarks/difficulty/{method}/{scatteritem}.tsv"
+    priority: 1  # the longest chain of jobs: begin it early
     conda:
         "../../envs/generate.yaml"
-    priority: 1  # the longest chain of jobs: begin it early
     threads: 1
     params:
         options=lambda wildcards: PLAN.difficulty(wildcards.method),
         code=code("difficulty"),
     shell:
         "exec python -m gadc --threads 1 difficulty {params.options} --index {input.index}"
-        " --weights {input.weights} --output {output} > {log} 2>&1"
+        " --output {output} > {log} 2>&1"

@@ -22,9 +22,9 @@ rule train:
         "logs/train/{generator}/{method}/{budget}/seed{seed}.log",
     benchmark:
         "results/benchmarks/train/{generator}/{method}/{budget}/seed{seed}.tsv"
+    priority: 1  # the longest chain of jobs: begin it early
     conda:
         "../../envs/generate.yaml"
-    priority: 1  # the longest chain of jobs: begin it early
     threads: 1
     resources:
         gpu=1,
