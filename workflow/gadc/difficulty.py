@@ -15,6 +15,7 @@ from gadc.errors import InputError
 from gadc.generate import read_generator
 from gadc.images import batches, centre_crop, source
 from gadc.index import read_index
+from gadc.memory import keep_freed_memory
 from gadc.options import take
 from gadc.progress import say, track
 from gadc.seeds import stream
@@ -35,6 +36,7 @@ def difficulty(
     autoencoder: Autoencoder,
 ) -> None:
     """Measure how hard a generator finds each image: its denoising loss, the mean over noise levels."""
+    keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network, captions, about = read_generator(weights, device)
     model = autoencoders.load(autoencoder, device)

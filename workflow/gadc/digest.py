@@ -7,7 +7,10 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 # their values reach the jobs as options, or they decide what is said and not what is computed
-EXCLUDED = {"digest", "errors", "options", "progress", "settings", "study", "storage", "__main__"}
+EXCLUDED = {
+    *("settings", "encoder_settings", "method_settings", "study", "options"),
+    *("digest", "errors", "progress", "storage", "__main__"),
+}
 
 
 def code(*modules: str) -> str:

@@ -19,6 +19,7 @@ from gadc.artefacts import read_artefact
 from gadc.diffusion import Predict
 from gadc.embedders import Captions
 from gadc.errors import InputError
+from gadc.memory import keep_freed_memory
 from gadc.options import take
 from gadc.parts import read_part
 from gadc.progress import track
@@ -38,6 +39,7 @@ def generate(
     autoencoder: Autoencoder,
 ) -> None:
     """Draw one shard of a run's images."""
+    keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network, captions, about = read_generator(weights, device)
     if device.type == "cuda":
