@@ -1,4 +1,4 @@
-# demo: a comparison on the digits from nothing; test: every test that needs no cluster and no GPU; lint: style.
+# demo: a comparison on the digits from nothing; test: every test that needs no cluster, GPU or download; lint: style.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 DEMO = examples/digits
@@ -11,7 +11,7 @@ demo: .venv/installed
 	@echo "Table: $(DEMO)/results/fid_100.csv. Report: $(DEMO)/results/report_100.zip (unpack, open report.html)."
 
 test: .venv/installed
-	pytest --ignore tests/slurm
+	pytest -m "not slurm and not install"
 
 lint: .venv/installed
 	ruff check .

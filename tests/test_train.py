@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -302,6 +303,21 @@ def test_two_workers_train_as_one_and_go_on_after_running_out_of_time(latents, t
     _, said = late.communicate(timeout=240)
     assert late.returncode == 0, said
     assert said.count("going on from step 1 of 40") == 1
+    assert_close(pair, undisturbed)
+
+
+def test_two_machines_train_as_one_by_the_documented_command(latents, tmp_path, undisturbed):
+    pair = Training(tmp_path, latents, "--milestone-every", "40")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = f"--rdzv-endpoint=127.0.0.1:{free.getsockname()[1]}"
+    run = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
+    run += ["--rdzv-backend=c10d", place, "-m", "gadc", "train", *pair.words]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow"), "OMP_NUM_THREADS": "1"}
+    machines = [subprocess.Popen(run, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for machine in machines:
+        _, said = machine.communicate(timeout=240)
+        assert machine.returncode == 0, said
     assert_close(pair, undisturbed)
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import typer
 
 from gadc.errors import InputError
@@ -15,7 +14,6 @@ from gadc.merge import chosen_paths
 from gadc.options import take
 from gadc.pairs import lay_out
 from gadc.samples import open_features
-from gadc.seeds import stream
 from gadc.settings import Images
 from gadc.storage import replacing
 from gadc.style import COLOURS, PAGE, plot
@@ -37,7 +35,7 @@ def plot_chosen(
     opened, chosen, rows = source(images), chosen_paths(subset), []
     for name, members in list(read_index(index).items())[:classes]:
         paths = sorted(row.path for row in members)
-        drawn = torch.randperm(len(paths), generator=stream("beside", name))[:columns].tolist()
+        drawn = np.random.default_rng([*name.encode()]).permutation(len(paths))[:columns]
         both = chosen.get(name, [])[:columns], [paths[at] for at in drawn]
         rows.append(np.concatenate([_strip(opened, some, columns, side) for some in both], 1))
     if not rows:
