@@ -63,6 +63,7 @@ wildcard_constraints:
 localrules:
     all,
     tables,
+    report,
     merge_index,
     merge_subset,
     merge_measures,
@@ -85,6 +86,11 @@ rule all:
 rule tables:
     input:
         PLAN.tables(),
+
+
+rule report:
+    input:
+        "results/report.zip",
 
 
 include: "workflow/rules/index.smk"

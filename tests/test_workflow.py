@@ -31,7 +31,7 @@ STAGES = {
     "plot_table",
     "card",
     "provenance",
-    "report",
+    "pack_report",
 }
 WEIGHTS = "results/generators/sit/gadc/6/seed0.safetensors"
 

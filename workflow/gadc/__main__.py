@@ -44,7 +44,7 @@ COMMANDS = {
     "plot-table": "curves",
     "plot-objective": "curves",
     "plot-distances": "curves",
-    "report": "report",
+    "pack-report": "report",
     "provenance": "provenance",
     "card": "card",
     "show": "tables",

@@ -15,7 +15,7 @@ from gadc.storage import replacing
 SNAKEFILE = Path(__file__).parents[2] / "Snakefile"
 
 
-def report(
+def pack_report(
     output: Annotated[Path, typer.Option(help="Report (zip): unpack it and open report.html.")],
     config: Annotated[str, typer.Option(help="Config of the running study, as JSON.")],
     shown: Annotated[list[str] | None, typer.Argument(help="Results to show; all when none.")] = None,

@@ -48,14 +48,14 @@ rule card:
         " --output {output} > {log} 2>&1"
 
 
-rule report:
+rule pack_report:
     """Build the browsable report of the study, or of one comparison."""
     input:
         lambda wildcards: PLAN.shown(wildcards.which.removeprefix("_")),
     output:
         "results/report{which}.zip",
     log:
-        "logs/report/results{which}.log",
+        "logs/pack_report/results{which}.log",
     conda:
         "../../envs/report.yaml"
     threads: 1
@@ -63,4 +63,4 @@ rule report:
         config=json.dumps(config, sort_keys=True),
         code=code("report"),
     shell:
-        "exec python -m gadc report {input} --config {params.config:q} --output {output} > {log} 2>&1"
+        "exec python -m gadc pack-report {input} --config {params.config:q} --output {output} > {log} 2>&1"
