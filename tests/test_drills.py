@@ -64,17 +64,27 @@ def end(study: StudyCopy, process: subprocess.Popen, number: int) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_killed_in_any_stage_a_second_run_ends_with_the_same_bytes(study, stage):
-    target = Path("results") / STAGES[stage]
+    drill(study, STAGES[stage], signal.SIGKILL, "--nolock")
+
+
+@pytest.mark.parametrize("stage", ["generate", "select", "embed"])
+def test_terminated_with_its_jobs_a_second_run_ends_with_the_same_bytes(study, stage):
+    drill(study, STAGES[stage], signal.SIGTERM)  # Snakemake takes its lock away
+
+
+def drill(study: StudyCopy, result: str, number: int, *words: str) -> None:
+    """Make a result anew, end everything by a signal before it has its name, and run again."""
+    target = Path("results") / result
     file = study.folder / target
     if not file.exists():  # the parts of the samples are gone after use
         assert study.run(str(target)).returncode == 0
     before = file.read_bytes()
     file.unlink()
-    process, part = start(study, target, "--nolock")
+    process, part = start(study, target, *words)
     assert not file.exists()
-    end(study, process, signal.SIGKILL)
+    end(study, process, number)
     assert not file.exists() and part.exists()
-    done = study.run(str(target), "--nolock")
+    done = study.run(str(target), *words)
     assert done.returncode == 0, done.stdout
     assert file.read_bytes() == before and not part.exists()
 

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -23,15 +24,7 @@ def test_a_module_reads_nothing_that_could_run(path):
         assert "weights_only=True" in call, call
     for call in re.findall(r"np\.load\((?:[^()]|\([^()]*\))*\)", text):
         assert "allow_pickle=False" in call, call
-    for word in (
-        "pickle.load",
-        "shell=True",
-        "os.system",
-        "eval(",
-        "exec(",
-        "trust_remote_code=True",
-        "yaml.load(",
-    ):
+    for word in RUNNING:
         for found in re.finditer(re.escape(word), text):
             assert text[: found.start()].endswith((".", "literal_")), f"{word} in {path.name}"  # model.eval()
 
@@ -39,6 +32,20 @@ def test_a_module_reads_nothing_that_could_run(path):
 def test_no_module_touches_a_token():
     for path in SOURCES:
         assert not re.search(r"(?i)hf_token|api_key|auth_token|token=", path.read_text()), path
+
+
+def test_a_hubs_token_is_in_no_log_result_or_report(built, tmp_path, monkeypatch):
+    study = built.duplicate(tmp_path)
+    secret = "hf_" + "Q7z" * 11
+    monkeypatch.setenv("HF_TOKEN", secret)
+    again = ["encoder", "embed", "train", "provenance", "card", "pack_report"]
+    done = study.run("--forcerun", *again)
+    assert done.returncode == 0 and secret not in done.stdout
+    with zipfile.ZipFile(study.folder / "results/report.zip") as report:
+        report.extractall(tmp_path / "report")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 100
+    assert [path for path in files if secret.encode() in path.read_bytes()] == []
 
 
 def test_rules_quote_the_config():

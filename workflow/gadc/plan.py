@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from gadc import layout, study
+from gadc import layout, published, study
 from gadc.catalogue import Catalogue
 from gadc.method_settings import ELSEWHERE, D2c
 from gadc.options import arguments
@@ -137,6 +137,10 @@ class Plan(Catalogue):
         """Named input files of a job as command-line options, repeated where a name stands for several."""
         named = ((name, [found] if isinstance(found, str) else found) for name, found in files.items())
         return shlex.join(word for name, paths in named for path in paths for word in (f"--{name}", path))
+
+    def facts(self) -> str:
+        """Digest of the published figures, where the study prints them: corrected ones make tables anew."""
+        return published.facts() if self.study.published else ""
 
     def training(self, generator: str) -> str:
         """Options of `train`."""

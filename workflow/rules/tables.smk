@@ -29,6 +29,7 @@ rule table:
     threads: 1
     params:
         published="--published" if PLAN.study.published else "",
+        facts=PLAN.facts(),
         code=code("tables"),
     shell:
         "exec python -m gadc table {input} --budget {wildcards.budget} {params.published}"
