@@ -103,7 +103,8 @@ class Catalogue:
         paths = [
             f"results/{kind}_{budget}.csv" for budget in self.study.comparisons for kind in ("fid", "scores")
         ]
-        return paths + [f"results/tables/{name}.csv" for name in self.study.tables]
+        paths += [f"results/tables/{name}.csv" for name in self.study.tables]
+        return paths + ["results/subsets.csv"] * bool(self.study.subsets)
 
     def cards(self) -> list[str]:
         """Model cards of the comparisons' trained generators."""

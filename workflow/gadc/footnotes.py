@@ -57,10 +57,15 @@ def _remarks(records: list[dict[str, Any]]) -> Iterator[str]:
 
 def _subsets(records: list[dict[str, Any]], total: int | None) -> Iterator[str]:
     """Size of each subset, its share of the images and how often training saw each image."""
-    told = {(int(row["images"]), int(row["views"])) for row in records if pd.notna(row["views"])}
-    for images, views in sorted(told):
+    told: dict[tuple[int, int], dict[str, None]] = {}
+    for row in records:
+        if pd.notna(row["views"]):
+            told.setdefault((int(row["images"]), int(row["views"])), {})[row["generator"]] = None
+    sizes = [images for images, _ in told]
+    for (images, views), generators in sorted(told.items()):
         share = f", {images / total:.2%} of {total:,}" if total else ""
-        yield f"{images:,} images{share}: training saw each {views:,} times."
+        whose = f" ({', '.join(generators)})" if sizes.count(images) > 1 else ""
+        yield f"{images:,} images{share}: training saw each {views:,} times{whose}."
 
 
 def _seeds(records: list[dict[str, Any]]) -> Iterator[str]:
