@@ -27,6 +27,12 @@ STAGES = {  # from the last to the first, so that what one drill makes anew is o
     "merge_index": "index.csv",
     "index": "index/1-of-2.csv",
 }
+TERMINATED = ("generate", "select", "embed")
+DRILLS = [
+    (stage, number)
+    for stage in STAGES
+    for number in (signal.SIGKILL, signal.SIGTERM)[: 1 + (stage in TERMINATED)]
+]
 
 
 @pytest.fixture(scope="module")
@@ -62,29 +68,19 @@ def end(study: StudyCopy, process: subprocess.Popen, number: int) -> None:
     (study.folder / "held").unlink()
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_killed_in_any_stage_a_second_run_ends_with_the_same_bytes(study, stage):
-    drill(study, STAGES[stage], signal.SIGKILL, "--nolock")
-
-
-@pytest.mark.parametrize("stage", ["generate", "select", "embed"])
-def test_terminated_with_its_jobs_a_second_run_ends_with_the_same_bytes(study, stage):
-    drill(study, STAGES[stage], signal.SIGTERM)  # Snakemake takes its lock away
-
-
-def drill(study: StudyCopy, result: str, number: int, *words: str) -> None:
-    """Make a result anew, end everything by a signal before it has its name, and run again."""
-    target = Path("results") / result
+@pytest.mark.parametrize(("stage", "number"), DRILLS, ids=lambda item: getattr(item, "name", item))
+def test_killed_in_any_stage_a_second_run_ends_with_the_same_bytes(study, stage, number):
+    target = Path("results") / STAGES[stage]
     file = study.folder / target
     if not file.exists():  # the parts of the samples are gone after use
         assert study.run(str(target)).returncode == 0
     before = file.read_bytes()
     file.unlink()
-    process, part = start(study, target, *words)
+    process, part = start(study, target, "--nolock")
     assert not file.exists()
     end(study, process, number)
     assert not file.exists() and part.exists()
-    done = study.run(str(target), *words)
+    done = study.run(str(target), "--nolock")
     assert done.returncode == 0, done.stdout
     assert file.read_bytes() == before and not part.exists()
 
