@@ -67,7 +67,8 @@ def test_one_core_two_cores_and_slurm_give_the_same_subsets_and_tables(built, cl
     said, _ = submit(study, cluster, "results/fid_6.csv").communicate(timeout=600)
     assert "(100%) done" in said, said
     assert re.search(r"rule train:.*?slurm_extra=--signal=TERM@300", said, re.DOTALL), said
-    assert contents(study) == contents(built)
+    ours, theirs = contents(study), contents(built)  # which has more, made for its other tables
+    assert len(ours) > 10 and ours == {name: theirs[name] for name in ours}
 
 
 def limit_soon(job: str) -> list[str]:
