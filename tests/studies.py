@@ -61,6 +61,17 @@ class StudyCopy:
         counts = {name: int(count) for name, count in (line.split() for line in table[1].splitlines())}
         return {name: count for name, count in counts.items() if name not in ("total", "all")}
 
+    def tables(self) -> dict[str, bytes]:
+        """Bytes of every index, subset, score and table, but `cost`, which says how long jobs took."""
+        results = self.folder / "results"
+        patterns = ("index.csv", "subsets/*/*.csv", "scores/**/*.csv", "*_6.csv", "tables/*")
+        return {
+            str(path.relative_to(results)): path.read_bytes()
+            for pattern in patterns
+            for path in results.glob(pattern)
+            if path.is_file() and path.stem != "cost"
+        }
+
     def configure(self, change) -> None:
         """Change the study's config in place."""
         path = self.folder / "config.yaml"

@@ -2,20 +2,12 @@
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 
 from gadc.__main__ import COMMANDS
-
-ROOT = Path(__file__).parents[1]
-RULES = {
-    match[1]: match[2]
-    for path in sorted((ROOT / "workflow" / "rules").glob("*.smk"))
-    for match in re.finditer(r"^rule (\w+):\n((?:[ \t].*\n|\n)+)", path.read_text(), re.MULTILINE)
-}
-MODULES = sorted((ROOT / "workflow" / "gadc").glob("*.py"))
+from sources import MODULES, ROOT, RULES, command, digested, environment, imports
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -23,17 +15,15 @@ def test_a_rule_has_all_its_parts(name):
     body = RULES[name]
     assert re.match(r'\s+"""[A-Z].+\."""', body), "no docstring"
     assert re.search(rf'log:\s+"logs/{name}[/.]', body), "no log of its name"
-    environment = re.search(r'conda:\s+"\.\./\.\./(envs/\w+\.yaml)"', body)
-    assert environment and (ROOT / environment[1]).exists(), "no environment"
+    assert (ROOT / "envs" / f"{environment(name)}.yaml").exists()
     assert re.search(r"threads: 1\n", body), "threads are not fixed"
-    assert re.search(r"code=code\(", body), "an edited formula would rerun nothing"
+    assert digested(name), "an edited formula would rerun nothing"
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_a_rule_runs_the_command_of_its_name(name):
-    command = re.search(r'"exec python -m gadc (?:--threads \d+ )?([\w-]+) ', RULES[name])
-    assert command and command[1] == name.replace("_", "-")
-    assert command[1] in COMMANDS
+    assert command(name) == name.replace("_", "-")
+    assert command(name) in COMMANDS
 
 
 def test_rule_files_hold_no_function_and_open_with_inputs_outputs_steps():
@@ -67,10 +57,4 @@ def test_modules_and_functions_are_small(path):
 
 def test_the_package_imports_no_snakemake():
     for path in MODULES:
-        imported = {
-            name.split(".")[0]
-            for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, ast.Import | ast.ImportFrom)
-            for name in [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
-        }
-        assert "snakemake" not in imported, path
+        assert "snakemake" not in {name.split(".")[0] for name in imports(path)}, path

@@ -3,21 +3,19 @@
 import re
 import shlex
 import zipfile
-from pathlib import Path
 
 import pytest
 import yaml
 
 from gadc.plan import Plan
+from sources import MODULES, ROOT
 from studies import StudyCopy
 
-ROOT = Path(__file__).parents[1]
-SOURCES = sorted((ROOT / "workflow" / "gadc").glob("*.py"))
 COMMAND = "$(touch x); rm -rf y"
 RUNNING = ("pickle.load", "shell=True", "os.system", "eval(", "exec(", "trust_remote_code=True", "yaml.load(")
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_a_module_reads_nothing_that_could_run(path):
     text = path.read_text()
     for call in re.findall(r"torch\.load\((?:[^()]|\([^()]*\))*\)", text):
@@ -30,7 +28,7 @@ def test_a_module_reads_nothing_that_could_run(path):
 
 
 def test_no_module_touches_a_token():
-    for path in SOURCES:
+    for path in MODULES:
         assert not re.search(r"(?i)hf_token|api_key|auth_token|token=", path.read_text()), path
 
 

@@ -1,0 +1,42 @@
+"""The repository's rules and modules, as the tests of its layout read them."""
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted((ROOT / "workflow" / "gadc").glob("*.py"))
+RULE = re.compile(r"^rule (\w+):\n((?:[ \t].*\n|\n)+)", re.MULTILINE)
+RULES = {
+    match[1]: match[2]
+    for path in sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+    for match in RULE.finditer(path.read_text())
+}
+
+
+def command(rule: str) -> str:
+    """Command of the package that a rule runs."""
+    return re.search(r'"exec python -m gadc (?:--threads \d+ )?([\w-]+) ', RULES[rule])[1]
+
+
+def environment(rule: str) -> str:
+    """Name of the environment that a rule runs in."""
+    return re.search(r'conda:\s+"\.\./\.\./envs/(\w+)\.yaml"', RULES[rule])[1]
+
+
+def digested(rule: str) -> list[str]:
+    """Modules whose code a rule's results depend on."""
+    return re.findall(r'"(\w+)"', re.search(r"code=code\(([^)]*)\)", RULES[rule])[1])
+
+
+def imports(path: Path) -> list[str]:
+    """Dotted names that a file imports, also inside functions."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "gadc":
+            names += [f"gadc.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module)
+    return names
