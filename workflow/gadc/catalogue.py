@@ -78,11 +78,9 @@ class Catalogue:
             for b in budgets
             for generator in self.study.comparisons[b].generators
         ]
-        for figure in ("samples", "pairs"):
-            pattern = f"results/figures/{figure}/{{generator}}/{{method}}/{{budget}}/seed{{seed}}.png"
-            found = self.runs_of(budgets, pattern)
-            # without training images there is none to be near to
-            paths += [path for path in found if figure == "samples" or "/zero/" not in path]
+        run = "{generator}/{method}/{budget}/seed{seed}.png"
+        paths += self.runs_of(budgets, f"results/figures/samples/{run}")
+        paths += self.trained_runs_of(budgets, f"results/figures/pairs/{run}")
         return paths if budget else [*paths, *self.beyond()]
 
     def beyond(self) -> list[str]:
@@ -109,7 +107,7 @@ class Catalogue:
     def cards(self) -> list[str]:
         """Model cards of the comparisons' trained generators."""
         pattern = "results/cards/{generator}/{method}/{budget}/seed{seed}.md"
-        return [path for path in self.runs_of([*self.study.comparisons], pattern) if "/zero/" not in path]
+        return self.trained_runs_of([*self.study.comparisons], pattern)
 
     def condensed(self, budget: str) -> list[str]:
         """Diagnostics of a comparison's methods that minimise an objective."""
@@ -130,3 +128,7 @@ class Catalogue:
     def runs_of(self, budgets: list[str], pattern: str) -> list[str]:
         """Paths of a per-run artefact for every run of some comparisons, each once."""
         return [*dict.fromkeys(path for budget in budgets for path in self.runs(budget, pattern))]
+
+    def trained_runs_of(self, budgets: list[str], pattern: str) -> list[str]:
+        """Those of them with training images."""
+        return [path for path in self.runs_of(budgets, pattern) if "/zero/" not in path]

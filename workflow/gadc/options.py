@@ -33,9 +33,9 @@ def arguments(chosen: Any, without: Collection[str] = ()) -> list[str]:
     """Command-line options that rebuild `chosen`: none at its default, none of the fields `without`."""
     words = []
     for item in dataclasses.fields(chosen):
-        value = getattr(chosen, item.name)
         if item.name in without:
             continue
+        value = getattr(chosen, item.name)
         if item.default is MISSING or value != item.default:
             name = item.name.replace("_", "-")
             if isinstance(value, bool):

@@ -11,7 +11,7 @@ from typing import Any
 
 from gadc import layout, published, study
 from gadc.catalogue import Catalogue
-from gadc.method_settings import ELSEWHERE, D2c
+from gadc.method_settings import ELSEWHERE
 from gadc.options import arguments
 from gadc.settings import Autoencoder
 
@@ -100,25 +100,24 @@ class Plan(Catalogue):
         return {"index": f"results/index/{scatteritem}.csv"}
 
     def difficulty_inputs(self, method: str) -> dict[str, str]:
-        """The generator by whose loss a method ranks: of a run of the study, or imported."""
-        chosen = self.study.methods[method]
-        if chosen.checkpoint:
-            return {"weights": f"results/checkpoints/{method}.safetensors"}
-        return {"weights": self.weights_input(*self._ranking_run(chosen))}
+        """The generator by whose loss a method ranks."""
+        return {"weights": self._ranking_weights(method, self.weights_input)}
 
     def difficulty(self, method: str) -> str:
         """Options of `difficulty`: what the generator sees of an image."""
-        chosen = self.study.methods[method]
-        imported = f"results/checkpoints/{method}.safetensors"
-        weights = imported if chosen.checkpoint else self.weights(*self._ranking_run(chosen))
-        resolution = self.study.generators[chosen.generator].resolution
-        seen = f"{self.options(self.study.images)} {self.latents(self.space(chosen.generator))}".strip()
-        return f"--weights {shlex.quote(weights)} --resolution {resolution} {seen}"
+        generator = self.study.methods[method].generator
+        weights = shlex.quote(self._ranking_weights(method, self.weights))
+        resolution = self.study.generators[generator].resolution
+        seen = f"{self.options(self.study.images)} {self.latents(self.space(generator))}".strip()
+        return f"--weights {weights} --resolution {resolution} {seen}"
 
-    def _ranking_run(self, chosen: D2c) -> tuple[str, str, str, str]:
-        """Generator, method, budget and seed of the run by whose loss a method ranks."""
+    def _ranking_weights(self, method: str, found: Callable[..., str]) -> str:
+        """File of the weights by whose loss a method ranks: imported, or as `found` of a run of the study."""
+        chosen = self.study.methods[method]
+        if chosen.checkpoint:
+            return f"results/checkpoints/{method}.safetensors"
         budget = self.study.budget_of(chosen.trained_on, "")
-        return chosen.generator, chosen.trained_on, budget, str(chosen.seed)
+        return found(chosen.generator, chosen.trained_on, budget, str(chosen.seed))
 
     def classification_inputs(self, encoder: str, scatteritem: str) -> dict[str, str]:
         """Files that the probabilities of a shard depend on."""
