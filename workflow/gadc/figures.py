@@ -51,14 +51,23 @@ def plot_methods(
     output: Annotated[list[Path], typer.Option(help="Picture to write (.png or .svg); repeat it for both.")],
 ) -> None:
     """Draw images of several methods side by side, from the same noise and labels: a row per class."""
-    tiles = {path.parts[-3]: tile(read_part(path, "images")[0]) for path in runs}
-    height = max(len(picture) / picture.shape[1] for picture in tiles.values())
-    size = {"figsize": (PAGE, 0.3 + height * PAGE / len(tiles))}
-    with plot(output, 1, len(tiles), **size) as (_, panels):
-        for panel, (method, picture) in zip(panels[0], tiles.items(), strict=True):
+    side_by_side(output, {path.parts[-3]: tile(read_part(path, "images")[0]) for path in runs})
+
+
+def side_by_side(output: list[Path], pictures: dict[str, np.ndarray], rows: Sequence[str] = ()) -> None:
+    """Write titled pictures uint8 [h, w, 3] beside each other, the rows of the first one named."""
+    height = max(len(picture) / picture.shape[1] for picture in pictures.values())
+    size = {"figsize": (PAGE, 0.3 + height * PAGE / len(pictures))}
+    with plot(output, 1, len(pictures), **size) as (_, panels):
+        for panel, (title, picture) in zip(panels[0], pictures.items(), strict=True):
             panel.imshow(picture, interpolation="nearest")
-            panel.set_title(method, fontsize=6)
-            panel.axis("off")
+            panel.set_title(title, fontsize=6)
+            panel.set(xticks=[], yticks=[])
+            panel.spines[:].set_visible(False)
+        places = (np.arange(len(rows)) + 0.5) * len(picture) / max(1, len(rows))
+        panels[0, 0].set_yticks(places, rows, fontsize=6)
+        panels[0, 0].tick_params(length=0)
+        panels[0, 0].grid(visible=False)
 
 
 def first_images(parts: list[Path], classes: int, columns: int) -> list[list[np.ndarray]]:
@@ -76,10 +85,11 @@ def first_images(parts: list[Path], classes: int, columns: int) -> list[list[np.
 def tile(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     """One picture uint8 [h, w, 3] of rows of images, white between them."""
     side, columns = len(rows[0][0]), max(map(len, rows))
-    grid = np.full((len(rows) * (side + 1), columns * (side + 1), 3), 255, np.uint8)
+    step = side + max(1, side // 24)
+    grid = np.full((len(rows) * step, columns * step, 3), 255, np.uint8)
     for down, row in enumerate(rows):
         for across, image in enumerate(row):
-            top, left = down * (side + 1), across * (side + 1)
+            top, left = down * step, across * step
             grid[top : top + side, left : left + side] = image
     return grid
 

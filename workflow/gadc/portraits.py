@@ -2,20 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 
 from gadc.errors import InputError
+from gadc.figures import side_by_side, tile
 from gadc.images import centre_crop, source
 from gadc.index import read_index
 from gadc.merge import chosen_paths
 from gadc.options import take
-from gadc.pairs import lay_out
 from gadc.samples import open_features
 from gadc.settings import Images
-from gadc.storage import replacing
 from gadc.style import COLOURS, PAGE, plot
 
 
@@ -23,37 +22,32 @@ from gadc.style import COLOURS, PAGE, plot
 def plot_chosen(
     subset: Annotated[Path, typer.Option(help="Subset.")],
     index: Annotated[Path, typer.Option(help="Index of all images.")],
-    output: Annotated[Path, typer.Option(help="A row per class: chosen left, random right (png).")],
+    output: Annotated[list[Path], typer.Option(help="A row per class: chosen, random (png, svg).")],
     images: Images,
     classes: Annotated[int, typer.Option(help="Most classes to show.", min=1)] = 10,
     columns: Annotated[int, typer.Option(help="Images of each kind in a row.", min=1)] = 6,
-    side: Annotated[int, typer.Option(help="Side of an image, in pixels.", min=8)] = 64,
+    side: Annotated[int, typer.Option(help="Side of an image, in pixels.", min=8)] = 96,
 ) -> None:
-    """Draw the first images that were chosen of each class beside random ones."""
+    """Draw the first images that were chosen of each class beside as many random ones."""
+    opened, everything, chosen = source(images), read_index(index), chosen_paths(subset)
+    names = [name for name in everything if name in chosen][:classes]
+    if not names:
+        raise InputError(f"{subset} has no image of a class of {index}.")
+    rows: dict[str, list[list[np.ndarray]]] = {"chosen": [], "random": []}
+    for name in names:
+        paths = sorted(row.path for row in everything[name])
+        drawn = np.random.default_rng([*name.encode()]).permutation(len(paths))[: len(chosen[name])]
+        for row, some in zip(rows.values(), (chosen[name], [paths[at] for at in drawn]), strict=True):
+            row.append([_square(opened.open(path), side) for path in some[:columns]])
+    side_by_side(output, {title: tile(found) for title, found in rows.items()}, names)
+
+
+def _square(image: Any, side: int) -> np.ndarray:
+    """The middle of an image, uint8 [side, side, 3]; a small one is enlarged, its pixels stay squares."""
     from PIL import Image
 
-    opened, chosen, rows = source(images), chosen_paths(subset), []
-    for name, members in list(read_index(index).items())[:classes]:
-        paths = sorted(row.path for row in members)
-        drawn = np.random.default_rng([*name.encode()]).permutation(len(paths))[:columns]
-        both = chosen.get(name, [])[:columns], [paths[at] for at in drawn]
-        rows.append(np.concatenate([_strip(opened, some, columns, side) for some in both], 1))
-    if not rows:
-        raise InputError(f"{index} lists no class; look at images.root.")
-    with replacing(output) as beside:
-        Image.fromarray(lay_out(rows, 1)).save(beside, format="png")
-
-
-def _strip(opened, paths: list[str], columns: int, side: int) -> np.ndarray:
-    """Images uint8 [side, columns * side + side / 4, 3] beside each other, white where there are none."""
-    from PIL import Image
-
-    strip = np.full((side, columns * side + side // 4, 3), 255, np.uint8)
-    for column, path in enumerate(paths):
-        image = opened.open(path)
-        square = centre_crop(image, min(side, *image.size))
-        strip[:, column * side : (column + 1) * side] = square.resize((side, side), Image.Resampling.NEAREST)
-    return strip
+    square = centre_crop(image, min(side, *image.size))
+    return np.asarray(square.resize((side, side), Image.Resampling.NEAREST))
 
 
 def plot_map(
