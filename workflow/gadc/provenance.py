@@ -35,7 +35,7 @@ def provenance(
         "Machine": [("tables made on", platform.platform()), ("generators trained on", devices(results))],
         "Settings other than the defaults": [*differences(study)],
         "SHA-256": [(str(path), file_digest(path)) for path in results],
-        "Packages": versions(),
+        "Packages, where this page was made": versions(),
     }
     with replacing(output) as beside:
         beside.write_text(page(study.title or "Study", sections), encoding="utf-8")
