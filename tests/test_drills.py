@@ -28,10 +28,9 @@ STAGES = {  # from the last to the first, so that what one drill makes anew is o
     "index": "index/1-of-2.csv",
 }
 TERMINATED = ("generate", "select", "embed")
+WORDS = {signal.SIGKILL: ["--nolock"], signal.SIGTERM: []}  # at SIGTERM Snakemake takes its lock away
 DRILLS = [
-    (stage, number)
-    for stage in STAGES
-    for number in (signal.SIGKILL, signal.SIGTERM)[: 1 + (stage in TERMINATED)]
+    (stage, number) for stage in STAGES for number in WORDS if number == signal.SIGKILL or stage in TERMINATED
 ]
 
 
@@ -76,11 +75,11 @@ def test_killed_in_any_stage_a_second_run_ends_with_the_same_bytes(study, stage,
         assert study.run(str(target)).returncode == 0
     before = file.read_bytes()
     file.unlink()
-    process, part = start(study, target, "--nolock")
+    process, part = start(study, target, *WORDS[number])
     assert not file.exists()
     end(study, process, number)
     assert not file.exists() and part.exists()
-    done = study.run(str(target), "--nolock")
+    done = study.run(str(target), *WORDS[number])
     assert done.returncode == 0, done.stdout
     assert file.read_bytes() == before and not part.exists()
 

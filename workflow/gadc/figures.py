@@ -64,10 +64,11 @@ def side_by_side(output: list[Path], pictures: dict[str, np.ndarray], rows: Sequ
             panel.set_title(title, fontsize=6)
             panel.set(xticks=[], yticks=[])
             panel.spines[:].set_visible(False)
-        places = (np.arange(len(rows)) + 0.5) * len(picture) / max(1, len(rows))
-        panels[0, 0].set_yticks(places, rows, fontsize=6)
-        panels[0, 0].tick_params(length=0)
-        panels[0, 0].grid(visible=False)
+        if rows:
+            step = len(next(iter(pictures.values()))) / len(rows)
+            panels[0, 0].set_yticks((np.arange(len(rows)) + 0.5) * step, rows, fontsize=6)
+            panels[0, 0].tick_params(length=0)
+            panels[0, 0].grid(visible=False)
 
 
 def first_images(parts: list[Path], classes: int, columns: int) -> list[list[np.ndarray]]:
