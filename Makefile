@@ -7,7 +7,7 @@ DEMO = examples/digits
 
 demo: .venv/installed
 	snakemake results/report_100.zip --directory $(DEMO) --cores 2
-	@python -m gadc show $(DEMO)/results/scores_100.csv
+	@python -m condense show $(DEMO)/results/scores_100.csv
 	@echo "Table: $(DEMO)/results/fid_100.csv. Report: $(DEMO)/results/report_100.zip (unpack, open report.html)."
 
 test: .venv/installed
@@ -23,7 +23,7 @@ bench: .venv/installed
 	for file in benchmarks/*.py; do python $$file || exit 1; done
 
 .venv/installed: requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "gadc needs Python 3.11 or newer; name one with make PYTHON=python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "condense needs Python 3.11 or newer; name one with make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	pip install --disable-pip-version-check --quiet --requirement requirements.txt
 	pip install --disable-pip-version-check --quiet --no-deps --editable .

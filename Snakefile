@@ -28,9 +28,9 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
-from gadc.digest import code
-from gadc.errors import InputError
-from gadc.plan import Plan, environment
+from condense.base.digest import code
+from condense.base.errors import InputError
+from condense.plan.plan import Plan, environment
 
 
 configfile: "config.yaml"
@@ -99,7 +99,7 @@ include: "workflow/rules/classify.smk"
 include: "workflow/rules/difficulty.smk"
 include: "workflow/rules/select.smk"
 include: "workflow/rules/measure.smk"
-include: "workflow/rules/condition.smk"
+include: "workflow/rules/latents.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/generate.smk"
 include: "workflow/rules/score.smk"

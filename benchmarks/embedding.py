@@ -15,12 +15,12 @@ import numpy as np
 import torch
 import typer
 
-from gadc.embed import embed_classes
-from gadc.encoders import Encoder
-from gadc.images import batches, source
-from gadc.index import Row, list_images
-from gadc.memory import keep_freed_memory
-from gadc.settings import Images
+from condense.base.memory import keep_freed_memory
+from condense.config.settings import Images
+from condense.encoders.embed import embed_classes
+from condense.encoders.encoder import Encoder
+from condense.images.index import Row, list_images
+from condense.images.sources import batches, source
 
 
 def by_class(rows: list[Row]) -> dict[str, list[Row]]:
@@ -53,7 +53,7 @@ def work_of(net: Encoder, images: Images, workers: int) -> tuple[dict[str, Calla
 
 def main(
     root: Annotated[str, typer.Option(help="Folder with one folder of photographs per class.")],
-    encoder: Annotated[Path, typer.Option(help="Encoder artefact, from `python -m gadc encoder`.")],
+    encoder: Annotated[Path, typer.Option(help="Encoder artefact, from `python -m condense encoder`.")],
     per_class: Annotated[int, typer.Option(help="Photographs of each class.")] = 64,
     threads: Annotated[int, typer.Option(help="Compute threads.")] = torch.get_num_threads(),
     workers: Annotated[int, typer.Option(help="Decoding threads.")] = 2,

@@ -20,13 +20,13 @@ import numpy as np
 import torch
 import typer
 
-from gadc.detectors import Detector, Seen, open_detector
-from gadc.frechet import fit, frechet_distance
-from gadc.image_sets import see, see_reference
-from gadc.inception_score import inception_score
-from gadc.kernel_distance import kernel_distance
-from gadc.metrics import score_features
-from gadc.progress import track
+from condense.base.progress import track
+from condense.encoders.detectors import Detector, Seen, open_detector
+from condense.scoring.frechet import fit, frechet_distance
+from condense.scoring.image_sets import see, see_reference
+from condense.scoring.inception_score import inception_score
+from condense.scoring.kernel_distance import kernel_distance
+from condense.scoring.metrics import score_features
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden" / "metrics.json"
 IMAGES = 5000

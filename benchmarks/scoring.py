@@ -37,10 +37,10 @@ def features(count: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def of_gadc(samples: Tensor, logits: Tensor, reference: Tensor, _: slice) -> Work:
-    from gadc.frechet import fit, frechet_distance
-    from gadc.inception_score import inception_score
-    from gadc.kernel_distance import kernel_distance
-    from gadc.manifold import compare
+    from condense.scoring.frechet import fit, frechet_distance
+    from condense.scoring.inception_score import inception_score
+    from condense.scoring.kernel_distance import kernel_distance
+    from condense.scoring.manifold import compare
 
     return {
         "FID": lambda: frechet_distance(fit(samples), fit(reference)),

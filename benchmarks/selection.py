@@ -24,9 +24,9 @@ import numpy as np
 import torch
 import typer
 
-from gadc.objective import Objective
-from gadc.search import condense
-from gadc.settings import Gadc
+from condense.config.settings import Gadc
+from condense.selection.objective import Objective
+from condense.selection.search import condense
 
 SETTINGS = Gadc(epsilon=0.05, epsilon_unit="median", beta=0)
 CHUNK = 256  # candidates that the release solves at a time

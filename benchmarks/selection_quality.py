@@ -1,8 +1,8 @@
 """Final objective of the release's procedure and of this package's, class by class, on real images.
 
-    GADC_DATA=FOLDER python benchmarks/selection_quality.py [--budget 10 --budget 50] [--cache FOLDER]
+    CONDENSE_DATA=FOLDER python benchmarks/selection_quality.py [--budget 10 --budget 50] [--cache FOLDER]
 
-scikit-learn's digits (features of a small fitted network), and where GADC_DATA names a folder with
+scikit-learn's digits (features of a small fitted network), and where CONDENSE_DATA names a folder with
 imagenette_train/ and weights/mobilenetv2_100.safetensors, Imagenette in that network's features. The command
 computes the features; --cache keeps them. Both procedures minimise the same objective, with the confidence
 averaged over the subset; both run on this package's transport, the release's in its own order of swaps.
@@ -20,10 +20,10 @@ from typing import Annotated
 import torch
 import typer
 
-from gadc.objective import Objective
-from gadc.samples import ImageClass, open_features
-from gadc.search import exchange, exchange_as_released, greedy
-from gadc.settings import Gadc
+from condense.config.settings import Gadc
+from condense.selection.candidates import ImageClass, open_features
+from condense.selection.objective import Objective
+from condense.selection.search import exchange, exchange_as_released, greedy
 
 DIGITS = {"images": ["--source", "digits"], "encoder": ["--kind", "fit"], "beta": 1.0}
 EPSILON = 0.05  # of the class's median cost
@@ -60,7 +60,7 @@ def compute(folder: Path, study: dict) -> tuple[Path, Path]:
     }
     for output, words in commands.items():
         if not output.exists():
-            subprocess.run([sys.executable, "-m", "gadc", *map(str, words)], check=True)
+            subprocess.run([sys.executable, "-m", "condense", *map(str, words)], check=True)
     return embeddings, probabilities
 
 
@@ -91,7 +91,7 @@ def main(
     """Print a table of both objectives for every class."""
     torch.set_num_threads(threads)
     studies = {"digits": DIGITS}
-    if data := os.environ.get("GADC_DATA"):
+    if data := os.environ.get("CONDENSE_DATA"):
         studies["imagenette"] = imagenette(Path(data))
     with tempfile.TemporaryDirectory() as temporary:
         for name, study in studies.items():

@@ -102,7 +102,7 @@ def main() -> None:
             print("| stage | jobs | s | processor s | peak MiB |\n|---|---:|---:|---:|---:|")
             for name, targets in STAGES.items():
                 print(measure(name, [*SNAKEMAKE, *targets], folder), flush=True)
-            export = [sys.executable, "-m", "gadc", "export", *EXPORT]
+            export = [sys.executable, "-m", "condense", "export", *EXPORT]
             print(measure("export", export, folder), flush=True)
             print(measure("nothing to do", [*SNAKEMAKE, *STAGES["select"]], folder), flush=True)
             print(measure("plan of all", [*SNAKEMAKE, "--dry-run"], folder), flush=True)

@@ -20,23 +20,23 @@ from typing import Annotated
 import torch
 import typer
 
-from gadc import diffusion, flow
-from gadc.estimate import operations
-from gadc.examples import Examples
-from gadc.memory import keep_freed_memory
-from gadc.samplers import SAMPLERS, guide
-from gadc.settings import Network, Recipe, Sampling, Training
-from gadc.sources import Latents, Sources
-from gadc.study import Generator
-from gadc.trainer import Trainer
-from gadc.transformer import Transformer, build
-from gadc.workers import joined
+from condense.base.memory import keep_freed_memory
+from condense.config.settings import Network, Recipe, Sampling, Training
+from condense.config.study import Generator
+from condense.diffusion import adm, flow
+from condense.diffusion.samplers import SAMPLERS, guide
+from condense.diffusion.transformer import Transformer, build
+from condense.plan.estimate import operations
+from condense.training.data import Latents, Sources
+from condense.training.examples import Examples
+from condense.training.trainer import Trainer
+from condense.training.workers import joined
 
 SHAPE, PIXELS, CLASSES, IMAGES = (4, 32, 32), 256, 1000, 512
 PEAK = 989e12  # bf16 operations per second of an H100 or H200
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
-METHODS = {"adm": diffusion, "flow": flow}
+METHODS = {"adm": adm, "flow": flow}
 
 
 def network(size: str, objective: str) -> Transformer:

@@ -13,10 +13,10 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """Folder with `imagenette_train/` and `weights/`, named by GADC_DATA; the test is skipped without it."""
-    folder = os.environ.get("GADC_DATA")
+    """Folder with `imagenette_train/` and `weights/`, named by CONDENSE_DATA, or skip the test."""
+    folder = os.environ.get("CONDENSE_DATA")
     if not folder:
-        pytest.skip("GADC_DATA does not name a folder with imagenette_train/ and weights/")
+        pytest.skip("CONDENSE_DATA does not name a folder with imagenette_train/ and weights/")
     return Path(folder)
 
 

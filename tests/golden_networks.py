@@ -8,8 +8,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from gadc.embedders import Captions
-from gadc.transformer import Alignment, Size, Transformer
+from condense.diffusion.embedders import Captions
+from condense.diffusion.transformer import Alignment, Size, Transformer
 
 GOLDEN = Path(__file__).parent / "golden"
 

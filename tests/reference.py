@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gadc.settings import Gadc
+from condense.config.settings import Gadc
 
 
 def transport(cost: np.ndarray, epsilon: float, capacity: float, iterations: int) -> float:

@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-MODULES = sorted((ROOT / "workflow" / "gadc").glob("*.py"))
+PACKAGE = ROOT / "workflow" / "condense"
+MODULES = sorted(PACKAGE.rglob("*.py"))
 RULE = re.compile(r"^rule (\w+):\n((?:[ \t].*\n|\n)+)", re.MULTILINE)
 RULES = {
     match[1]: match[2]
@@ -16,7 +17,7 @@ RULES = {
 
 def command(rule: str) -> str:
     """Command of the package that a rule runs."""
-    return re.search(r'"exec python -m gadc (?:--threads \d+ )?([\w-]+) ', RULES[rule])[1]
+    return re.search(r'"exec python -m condense (?:--threads \d+ )?([\w-]+) ', RULES[rule])[1]
 
 
 def environment(rule: str) -> str:
@@ -26,17 +27,22 @@ def environment(rule: str) -> str:
 
 def digested(rule: str) -> list[str]:
     """Modules whose code a rule's results depend on."""
-    return re.findall(r'"(\w+)"', re.search(r"code=code\(([^)]*)\)", RULES[rule])[1])
+    return re.findall(r'"([\w.]+)"', re.search(r"code=code\(([^)]*)\)", RULES[rule])[1])
+
+
+def dotted(path: Path) -> str:
+    """Name of a module inside the package: its room and its own."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
 def imports(path: Path) -> list[str]:
-    """Dotted names that a file imports, also inside functions."""
+    """Dotted names that a file imports, also inside functions; of the package, the modules."""
     names = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module == "gadc":
-            names += [f"gadc.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and re.fullmatch(r"condense(\.\w+)?", node.module):
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names.append(node.module)
     return names

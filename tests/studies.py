@@ -81,9 +81,9 @@ class StudyCopy:
 
     def edit(self, module: str, old: str, new: str) -> None:
         """Change a module of the package in place."""
-        path = self.repo / "workflow" / "gadc" / f"{module}.py"
+        path = self.repo.joinpath("workflow", "condense", *module.split(".")).with_suffix(".py")
         text = path.read_text()
-        assert old in text, f"{old!r} is no longer in {module}.py: name another piece of it here"
+        assert old in text, f"{old!r} is no longer in {module}: name another piece of it here"
         path.write_text(text.replace(old, new, 1))
 
 

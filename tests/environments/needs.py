@@ -5,7 +5,7 @@ from importlib.metadata import packages_distributions
 
 import yaml
 
-from sources import MODULES, ROOT, RULES, command, digested, environment, imports
+from sources import MODULES, ROOT, RULES, command, digested, dotted, environment, imports
 
 NAMES = [path.stem for path in sorted((ROOT / "envs").glob("*.yaml"))]
 
@@ -24,18 +24,18 @@ def pinned(name: str) -> list[str]:
 def packages(name: str) -> set[str]:
     """Packages that the modules of an environment's rules import, at any depth, also inside functions."""
     waiting = [module for rule in RULES if environment(rule) == name for module in digested(rule)]
-    modules, seen, found = {path.stem: path for path in MODULES}, set(), set()
+    modules, seen, found = {dotted(path): path for path in MODULES}, set(), set()
     while waiting:
         module = waiting.pop()
         if module in seen:
             continue
         seen.add(module)
         for imported in imports(modules[module]):
-            top, *rest = imported.split(".")
-            if top != "gadc":
+            top, _, rest = imported.partition(".")
+            if top != "condense":
                 found.add(top)
-            elif rest and rest[0] in modules:
-                waiting.append(rest[0])
+            elif rest in modules:
+                waiting.append(rest)
     return found - set(sys.stdlib_module_names)
 
 

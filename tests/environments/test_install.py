@@ -22,7 +22,7 @@ def test_an_environment_installs_from_nothing_and_runs_its_rules_commands(name):
         call(python, "-m", "pip", "install", "--quiet", "--no-compile", *pinned(name))
         call(python, "-c", "import " + ", ".join(sorted(packages(name))))
         for command in commands(name):
-            assert command in call(python, "-m", "gadc", command, "--help")
+            assert command in call(python, "-m", "condense", command, "--help")
 
 
 def call(*words: str | Path) -> str:

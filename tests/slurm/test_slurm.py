@@ -84,7 +84,7 @@ def test_a_training_stopped_by_slurm_ends_with_the_bytes_of_an_uninterrupted_one
     study.configure(lambda config: config["generators"]["sit"]["training"].update(checkpoint_every=2))
     # a file `held` slows the training down, so that there is time to disturb it; no digest covers this module
     slow = '        yield item\n        if __import__("os").path.exists("held"):\n            time.sleep(2)\n'
-    study.edit("progress", "        yield item\n", slow)
+    study.edit("base.progress", "        yield item\n", slow)
     weights, held = study.folder / WEIGHTS, study.folder / "held"
     weights.unlink()
     held.touch()

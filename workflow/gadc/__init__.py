@@ -1,1 +1,1 @@
-"""Geometry-aware dataset condensation for diffusion models: every formula and loop of the pipeline."""
+"""Former name of the package `condense`: `python -m gadc` goes on working."""

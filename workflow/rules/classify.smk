@@ -16,9 +16,9 @@ rule head:
         "../../envs/embed.yaml"
     threads: 1
     params:
-        code=code("classify"),
+        code=code("encoders.classify"),
     shell:
-        "exec python -m gadc --threads 1 head {input} --output {output} > {log} 2>&1"
+        "exec python -m condense --threads 1 head {input} --output {output} > {log} 2>&1"
 
 
 rule classify:
@@ -36,6 +36,6 @@ rule classify:
     threads: 1
     params:
         inputs=lambda wildcards, input: PLAN.flags(input),
-        code=code("classify"),
+        code=code("encoders.classify"),
     shell:
-        "exec python -m gadc --threads 1 classify {params.inputs} --output {output} > {log} 2>&1"
+        "exec python -m condense --threads 1 classify {params.inputs} --output {output} > {log} 2>&1"

@@ -16,9 +16,9 @@ rule margins:
         "../../envs/select.yaml"
     threads: 1
     params:
-        code=code("margins"),
+        code=code("selection.margins"),
     shell:
-        "exec python -m gadc --threads 1 margins {input} --output {output} > {log} 2>&1"
+        "exec python -m condense --threads 1 margins {input} --output {output} > {log} 2>&1"
 
 
 rule import_checkpoint:
@@ -32,9 +32,9 @@ rule import_checkpoint:
     threads: 1
     params:
         checkpoint=lambda wildcards: PLAN.study.methods[wildcards.method].checkpoint,
-        code=code("checkpoints"),
+        code=code("diffusion.checkpoints"),
     shell:
-        "exec python -m gadc --threads 1 import-checkpoint --checkpoint {params.checkpoint:q}"
+        "exec python -m condense --threads 1 import-checkpoint --checkpoint {params.checkpoint:q}"
         " --output {output} > {log} 2>&1"
 
 
@@ -55,7 +55,7 @@ rule difficulty:
     threads: 1
     params:
         options=lambda wildcards: PLAN.difficulty(wildcards.method),
-        code=code("difficulty"),
+        code=code("selection.difficulty"),
     shell:
-        "exec python -m gadc --threads 1 difficulty {params.options} --index {input.index}"
+        "exec python -m condense --threads 1 difficulty {params.options} --index {input.index}"
         " --output {output} > {log} 2>&1"

@@ -17,9 +17,9 @@ rule encoder:
     threads: 1
     params:
         options=lambda wildcards: PLAN.encoding(wildcards.encoder),
-        code=code("encoders"),
+        code=code("encoders.encoder"),
     shell:
-        "exec python -m gadc --threads 1 encoder {params.options} {input}"
+        "exec python -m condense --threads 1 encoder {params.options} {input}"
         " --output {output} > {log} 2>&1"
 
 
@@ -39,8 +39,8 @@ rule embed:
     threads: 1
     params:
         images=PLAN.options(PLAN.study.images),
-        code=code("embed"),
+        code=code("encoders.embed"),
     shell:
-        "exec python -m gadc --threads 1 embed {params.images} --index {input.index} --encoder {input.encoder}"
+        "exec python -m condense --threads 1 embed {params.images} --index {input.index} --encoder {input.encoder}"
         " --output {output} --state results/state/embed/{wildcards.encoder}/{wildcards.scatteritem}"
         " > {log} 2>&1"

@@ -20,9 +20,9 @@ rule plot_losses:
         "../../envs/base.yaml"
     threads: 1
     params:
-        code=code("figures"),
+        code=code("reporting.grids"),
     shell:
-        "exec python -m gadc plot-losses {input}"
+        "exec python -m condense plot-losses {input}"
         " --output {output.png} --output {output.svg} > {log} 2>&1"
 
 
@@ -47,9 +47,9 @@ rule plot_samples:
         "../../envs/base.yaml"
     threads: 1
     params:
-        code=code("figures"),
+        code=code("reporting.grids"),
     shell:
-        "exec python -m gadc plot-samples {input} --output {output.grid} --few {output.few} > {log} 2>&1"
+        "exec python -m condense plot-samples {input} --output {output.grid} --few {output.few} > {log} 2>&1"
 
 
 rule plot_pairs:
@@ -74,9 +74,9 @@ rule plot_pairs:
     threads: 1
     params:
         images=PLAN.options(PLAN.study.images),
-        code=code("pairs"),
+        code=code("reporting.pairs"),
     shell:
-        "exec python -m gadc plot-pairs {input.samples} {params.images} --pairs {input.pairs}"
+        "exec python -m condense plot-pairs {input.samples} {params.images} --pairs {input.pairs}"
         " --output {output} > {log} 2>&1"
 
 
@@ -103,9 +103,9 @@ rule plot_methods:
         "../../envs/base.yaml"
     threads: 1
     params:
-        code=code("figures"),
+        code=code("reporting.grids"),
     shell:
-        "exec python -m gadc plot-methods {input}"
+        "exec python -m condense plot-methods {input}"
         " --output {output.png} --output {output.svg} > {log} 2>&1"
 
 
@@ -128,9 +128,9 @@ rule plot_table:
     threads: 1
     params:
         against=lambda wildcards: PLAN.study.tables[wildcards.table].plot,
-        code=code("curves"),
+        code=code("reporting.curves"),
     shell:
-        "exec python -m gadc plot-table {input} --against {params.against}"
+        "exec python -m condense plot-table {input} --against {params.against}"
         " --output {output.png} --output {output.svg} > {log} 2>&1"
 
 
@@ -152,9 +152,9 @@ rule plot_objective:
         "../../envs/base.yaml"
     threads: 1
     params:
-        code=code("curves"),
+        code=code("reporting.curves"),
     shell:
-        "exec python -m gadc plot-objective {input}"
+        "exec python -m condense plot-objective {input}"
         " --output {output.png} --output {output.svg} > {log} 2>&1"
 
 
@@ -179,7 +179,7 @@ rule plot_distances:
         "../../envs/base.yaml"
     threads: 1
     params:
-        code=code("curves"),
+        code=code("reporting.curves"),
     shell:
-        "exec python -m gadc plot-distances {input}"
+        "exec python -m condense plot-distances {input}"
         " --output {output.png} --output {output.svg} > {log} 2>&1"

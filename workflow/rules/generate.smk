@@ -25,9 +25,9 @@ rule generate:
         weights=lambda wildcards: PLAN.weights(
             wildcards.generator, wildcards.method, wildcards.budget, wildcards.seed
         ),
-        code=code("generate"),
+        code=code("diffusion.generate"),
     shell:
-        "exec python -m gadc --threads 1 generate {params.options} --weights {params.weights}"
+        "exec python -m condense --threads 1 generate {params.options} --weights {params.weights}"
         " --shard {wildcards.scatteritem} --output {output} > {log} 2>&1"
 
 
@@ -45,6 +45,6 @@ rule merge_samples:
         "../../envs/generate.yaml"
     threads: 1
     params:
-        code=code("generate"),
+        code=code("diffusion.generate"),
     shell:
-        "exec python -m gadc --threads 1 merge-samples {input} --output {output} > {log} 2>&1"
+        "exec python -m condense --threads 1 merge-samples {input} --output {output} > {log} 2>&1"

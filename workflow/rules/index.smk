@@ -14,9 +14,9 @@ rule index:
     params:
         options=PLAN.options(PLAN.study.images),
         listing=lambda wildcards: PLAN.listing(wildcards.scatteritem),
-        code=code("index"),
+        code=code("images.index"),
     shell:
-        "exec python -m gadc index {params.options} --shard {wildcards.scatteritem}"
+        "exec python -m condense index {params.options} --shard {wildcards.scatteritem}"
         " --output {output} > {log} 2>&1"
 
 
@@ -32,6 +32,6 @@ rule merge_index:
         "../../envs/base.yaml"
     threads: 1
     params:
-        code=code("merge"),
+        code=code("images.index"),
     shell:
-        "exec python -m gadc merge-index {input} --output {output} > {log} 2>&1"
+        "exec python -m condense merge-index {input} --output {output} > {log} 2>&1"

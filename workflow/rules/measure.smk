@@ -14,9 +14,9 @@ rule moments:
         "../../envs/score.yaml"
     threads: 1
     params:
-        code=code("measure"),
+        code=code("selection.measure"),
     shell:
-        "exec python -m gadc --threads 1 moments {input} --output {output} > {log} 2>&1"
+        "exec python -m condense --threads 1 moments {input} --output {output} > {log} 2>&1"
 
 
 rule measure:
@@ -37,9 +37,9 @@ rule measure:
     params:
         inputs=lambda wildcards, input: PLAN.flags(input),
         options=lambda wildcards: PLAN.measure(**wildcards),
-        code=code("measure"),
+        code=code("selection.measure"),
     shell:
-        "exec python -m gadc --threads 1 measure {params.options} {params.inputs}"
+        "exec python -m condense --threads 1 measure {params.options} {params.inputs}"
         " --output {output} > {log} 2>&1"
 
 
@@ -60,9 +60,9 @@ rule merge_measures:
         "../../envs/base.yaml"
     threads: 1
     params:
-        code=code("merge"),
+        code=code("images.subset"),
     shell:
-        "exec python -m gadc merge-measures {input} --output {output} > {log} 2>&1"
+        "exec python -m condense merge-measures {input} --output {output} > {log} 2>&1"
 
 
 rule plot_chosen:
@@ -85,9 +85,9 @@ rule plot_chosen:
     threads: 1
     params:
         images=PLAN.options(PLAN.study.images),
-        code=code("portraits"),
+        code=code("reporting.portraits"),
     shell:
-        "exec python -m gadc --threads 1 plot-chosen {params.images} --subset {input.subset}"
+        "exec python -m condense --threads 1 plot-chosen {params.images} --subset {input.subset}"
         " --index {input.index} --output {output} > {log} 2>&1"
 
 
@@ -115,7 +115,7 @@ rule plot_map:
         "../../envs/base.yaml"
     threads: 1
     params:
-        code=code("portraits"),
+        code=code("reporting.portraits"),
     shell:
-        "exec python -m gadc --threads 1 plot-map {input.features} --subset {input.subset}"
+        "exec python -m condense --threads 1 plot-map {input.features} --subset {input.subset}"
         " --output {output.png} --output {output.svg} > {log} 2>&1"

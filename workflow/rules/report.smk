@@ -22,9 +22,9 @@ rule provenance:
     threads: 1
     params:
         config=json.dumps(config, sort_keys=True),
-        code=code("provenance"),
+        code=code("reporting.provenance"),
     shell:
-        "exec python -m gadc provenance {input} --config {params.config:q} --output {output.page}"
+        "exec python -m condense provenance {input} --config {params.config:q} --output {output.page}"
         " --reproduce {output.reproduce} > {log} 2>&1"
 
 
@@ -42,9 +42,9 @@ rule card:
     params:
         options=lambda wildcards: PLAN.card(wildcards.method, wildcards.generator),
         weights=lambda wildcards: PLAN.weights(**wildcards),
-        code=code("card"),
+        code=code("reporting.card"),
     shell:
-        "exec python -m gadc card --score {input} --weights {params.weights} {params.options}"
+        "exec python -m condense card --score {input} --weights {params.weights} {params.options}"
         " --output {output} > {log} 2>&1"
 
 
@@ -61,6 +61,6 @@ rule pack_report:
     threads: 1
     params:
         config=json.dumps(config, sort_keys=True),
-        code=code("report"),
+        code=code("reporting.report"),
     shell:
-        "exec python -m gadc pack-report {input} --config {params.config:q} --output {output} > {log} 2>&1"
+        "exec python -m condense pack-report {input} --config {params.config:q} --output {output} > {log} 2>&1"

@@ -13,9 +13,9 @@ rule fetch_inception:
         "../../envs/embed.yaml"
     threads: 1
     params:
-        code=code("detect"),
+        code=code("scoring.detect"),
     shell:
-        "exec python -m gadc fetch-inception --output {output} > {log} 2>&1"
+        "exec python -m condense fetch-inception --output {output} > {log} 2>&1"
 
 
 rule reference:
@@ -35,9 +35,9 @@ rule reference:
     params:
         images=PLAN.options(PLAN.study.images),
         detector=PLAN.detector(),
-        code=code("detect"),
+        code=code("scoring.detect"),
     shell:
-        "exec python -m gadc --threads 1 reference {params.images} --index {input.index}"
+        "exec python -m condense --threads 1 reference {params.images} --index {input.index}"
         " {params.detector} --resolution {wildcards.resolution} --output {output}"
         " --state results/state/reference/{wildcards.resolution}/{wildcards.scatteritem}"
         " > {log} 2>&1"
@@ -59,9 +59,9 @@ rule reference_batch:
     params:
         batch=lambda wildcards: PLAN.reference_batch(wildcards.resolution),
         detector=PLAN.detector(),
-        code=code("image_sets"),
+        code=code("scoring.image_sets"),
     shell:
-        "exec python -m gadc --threads 1 reference-batch {params.batch} {params.detector}"
+        "exec python -m condense --threads 1 reference-batch {params.batch} {params.detector}"
         " --resolution {wildcards.resolution} --output {output} > {log} 2>&1"
 
 
@@ -84,9 +84,9 @@ rule detect:
     threads: 1
     params:
         detector=PLAN.detector(head=True),
-        code=code("detect"),
+        code=code("scoring.detect"),
     shell:
-        "exec python -m gadc --threads 1 detect {input.samples} {params.detector}"
+        "exec python -m condense --threads 1 detect {input.samples} {params.detector}"
         " --index {input.index} --output {output} > {log} 2>&1"
 
 
@@ -113,8 +113,8 @@ rule score:
     params:
         weights=lambda wildcards: PLAN.weights(**wildcards),
         context=lambda wildcards: PLAN.context(**wildcards),
-        code=code("score"),
+        code=code("scoring.score"),
     shell:
-        "exec python -m gadc --threads 1 score {input.references} --features {input.features}"
+        "exec python -m condense --threads 1 score {input.references} --features {input.features}"
         " --weights {params.weights} --subset {input.subset} {params.context}"
         " --output {output.row} --pairs {output.pairs} --distances {output.distances} > {log} 2>&1"

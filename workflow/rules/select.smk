@@ -23,9 +23,9 @@ rule select:
     params:
         inputs=lambda wildcards, input: PLAN.flags(input),
         options=lambda wildcards: PLAN.selection(wildcards.method, wildcards.budget),
-        code=code("select"),
+        code=code("selection.select"),
     shell:
-        "exec python -m gadc --threads 1 select {params.inputs} {params.options}"
+        "exec python -m condense --threads 1 select {params.inputs} {params.options}"
         " --output {output.subset} --diagnostics {output.diagnostics} > {log} 2>&1"
 
 
@@ -47,7 +47,7 @@ rule merge_subset:
         "../../envs/base.yaml"
     threads: 1
     params:
-        code=code("merge"),
+        code=code("images.subset"),
     shell:
-        "exec python -m gadc merge-subset {input.subsets} {input.diagnostics}"
+        "exec python -m condense merge-subset {input.subsets} {input.diagnostics}"
         " --output {output.subset} --diagnostics {output.diagnostics} > {log} 2>&1"

@@ -30,9 +30,9 @@ rule table:
     params:
         published="--published" if PLAN.study.published else "",
         facts=PLAN.facts(),
-        code=code("tables"),
+        code=code("reporting.comparisons"),
     shell:
-        "exec python -m gadc table {input} --budget {wildcards.budget} {params.published}"
+        "exec python -m condense table {input} --budget {wildcards.budget} {params.published}"
         " --output {output.table} --every {output.every} > {log} 2>&1"
 
 
@@ -61,8 +61,8 @@ rule tabulate:
     threads: 1
     params:
         layout=lambda wildcards: PLAN.table(wildcards.table),
-        code=code("projection"),
+        code=code("reporting.projection"),
     shell:
-        "exec python -m gadc tabulate {input.scores} {params.layout} --index {input.index}"
+        "exec python -m condense tabulate {input.scores} {params.layout} --index {input.index}"
         " --benchmarks results/benchmarks --output {output.csv} --markdown {output.markdown}"
         " --latex {output.latex} --html {output.html} > {log} 2>&1"

@@ -32,8 +32,8 @@ rule train:
         inputs=lambda wildcards, input: PLAN.flags(input),
         options=lambda wildcards: PLAN.training(wildcards.generator),
         state="results/state/train/{generator}/{method}/{budget}/seed{seed}",
-        code=code("train"),
+        code=code("training.train"),
     shell:
-        "exec python -m gadc --threads 1 train {params.options} --seed {wildcards.seed}"
+        "exec python -m condense --threads 1 train {params.options} --seed {wildcards.seed}"
         " {params.inputs} --state-folder {params.state} --workers {resources.gpu}"
         " --output {output.weights} --history {output.history} --milestones {output.milestones} > {log} 2>&1"

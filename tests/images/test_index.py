@@ -1,0 +1,99 @@
+import csv
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from commands import call
+from condense.base.errors import InputError
+from condense.config.settings import Images
+from condense.images.index import fingerprint, index, list_images, members, read_index
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Seven classes of one to seven images."""
+    for number, name in enumerate("gfedcba", 1):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for image in range(number):
+            Image.new("RGB", (4, 4)).save(tmp_path / "images" / name / f"{image}.png")
+    return tmp_path / "images"
+
+
+def test_shards_are_consecutive_even_and_complete() -> None:
+    for classes in (0, 1, 5, 7, 1000):
+        names = [str(n) for n in range(classes)]
+        for shards in (1, 2, 3, 16):
+            parts = [members(names, f"{n}-of-{shards}") for n in range(1, shards + 1)]
+            assert [pair for part in parts for pair in part] == list(enumerate(names))
+            assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize("shard", ["0-of-2", "3-of-2", "1", "1-of-0", "a-of-b"])
+def test_a_shard_that_is_none_is_refused(shard: str) -> None:
+    with pytest.raises(InputError, match="must read like 1-of-4"):
+        members(["a"], shard)
+
+
+def test_rows_are_sorted_and_their_index_counts_all_classes(root: Path) -> None:
+    rows = list_images(Images(root=str(root)), "2-of-2")
+    assert [(row.path, row.class_index) for row in rows[:5]] == [
+        ("d/0.png", 3),
+        ("d/1.png", 3),
+        ("d/2.png", 3),
+        ("d/3.png", 3),
+        ("e/0.png", 4),
+    ]
+    assert all(row.bytes == (root / row.path).stat().st_size for row in rows)
+
+
+def test_the_command_writes_names_that_read_back(root: Path, tmp_path: Path) -> None:
+    odd = 'a "quoted", naïve\nname.png'
+    Image.new("RGB", (4, 4)).save(root / "a" / odd)
+    output = tmp_path / "out" / "1-of-1.csv"
+    call(index, "--root", root, "--output", output)
+    with output.open(newline="", encoding="utf-8") as file:
+        lines = list(csv.reader(file))
+    assert lines[0] == ["path", "class", "class_index", "bytes"]
+    assert f"a/{odd}" in {line[0] for line in lines}
+    assert read_index(output) == {
+        name: [row for row in list_images(Images(root=str(root))) if row.cls == name] for name in "abcdefg"
+    }
+
+
+def test_a_shard_without_classes_is_an_empty_index(root: Path, tmp_path: Path) -> None:
+    output = tmp_path / "empty.csv"
+    call(index, "--root", root, "--output", output, "--shard", "1-of-9")
+    assert output.read_text() == "path,class,class_index,bytes\n"
+    assert read_index(output) == {}
+
+
+def test_a_file_name_that_is_not_text_is_named(root: Path) -> None:
+    with open(os.fsencode(root) + b"/a/\xff.png", "wb"):  # noqa: PTH123 - bytes, not text
+        pass
+    with pytest.raises(InputError, match=r"a/\\udcff.png.*is not UTF-8 text: rename"):
+        list_images(Images(root=str(root)))
+
+
+def test_a_file_that_is_not_an_index_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"x\.csv is not an index"):
+        read_index(tmp_path / "x.csv")
+
+
+def test_the_fingerprint_changes_for_the_shard_of_an_added_image_alone(root: Path) -> None:
+    images = Images(root=str(root))
+    before = [fingerprint(images, f"{n}-of-2") for n in (1, 2)]
+    assert before == [fingerprint(images, f"{n}-of-2") for n in (1, 2)]
+    Image.new("RGB", (4, 4)).save(root / "b" / "new.png")
+    os.utime(root / "b", ns=(1, 1))
+    after = [fingerprint(images, f"{n}-of-2") for n in (1, 2)]
+    assert before[0] != after[0]
+    assert before[1] == after[1]
+
+
+def test_the_fingerprint_needs_no_images(tmp_path: Path) -> None:
+    assert fingerprint(Images(root=str(tmp_path / "none")), "1-of-2") == "missing"
+    assert fingerprint(Images(), "1-of-2") == "missing"
+    assert fingerprint(Images(source="digits"), "1-of-2") != fingerprint(Images(source="digits"), "2-of-2")

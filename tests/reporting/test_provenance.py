@@ -1,0 +1,53 @@
+"""A study tells what it was made with; a generator's card names its scores and how to draw from it."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from condense.plan.plan import Plan
+from condense.reporting.card import render
+from condense.reporting.provenance import commands, commit, differences, versions
+
+ROOT = Path(__file__).parents[2]
+ROW = {"method": "gadc", "generator": "sit", "budget": "6", "seed": 0, "fid": 1.25, "recall": 0.5}
+ROW |= {"objective": "flow", "training_steps": 40, "subset_images": 6, "samples": 12, "sampler": "euler"}
+ROW |= {"steps": 4, "guidance": 1.5, "detector": "net", "reference": "the study's 72 images"}
+
+
+@pytest.fixture
+def plan():
+    return Plan(yaml.safe_load((ROOT / "tests/tiny/config.yaml").read_text()))
+
+
+def test_only_settings_other_than_the_defaults_are_listed(plan):
+    told = dict(differences(plan.study))
+    assert told["methods.gadc.epsilon"] == "0.05"
+    assert "methods.gadc.alpha" not in told and "seeds" not in told
+    assert told["generators.sit.training.batch"] == "8"
+
+
+def test_every_table_has_its_command(plan):
+    text = commands(plan.study)
+    for name in plan.study.tables:
+        assert f"`snakemake results/tables/{name}.csv --cores all --directory $STUDY`" in text
+    assert "results/report.zip" in text and commit() in text
+
+
+def test_versions_are_those_of_the_requirements():
+    pinned = dict(line.split("==") for line in (ROOT / "requirements.txt").read_text().split())
+    told = dict(versions())
+    assert all(told[name] == pinned[name] for name in ("torch", "numpy", "snakemake"))
+
+
+def test_a_card_has_the_scores_in_its_header_and_a_command_that_draws(plan):
+    words = plan.card("gadc", "sit")
+    sampling = shlex.split(words)[3]
+    text = render(ROW, "weights.safetensors", {"method": {"select": "gadc"}}, sampling, "pictures")
+    _, head, body = text.split("---\n", 2)
+    (model,) = yaml.safe_load(head)["model-index"]
+    metrics = model["results"][0]["metrics"]
+    assert [(entry["type"], entry["value"]) for entry in metrics] == [("fid", 1.25), ("recall", 0.5)]
+    assert "12 samples" in metrics[0]["name"] and "72 images" in metrics[0]["name"]
+    assert f"--weights weights.safetensors --shard 1-of-1 --output samples.npz {sampling}" in body

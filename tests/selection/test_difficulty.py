@@ -1,0 +1,119 @@
+"""The scores by which d2c and ccs rank, against computations by hand."""
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from commands import call
+from condense.base.artefacts import write_artefact
+from condense.base.errors import InputError
+from condense.base.seeds import stream
+from condense.base.shards import write_shard
+from condense.config.settings import Network
+from condense.diffusion import adm
+from condense.diffusion.transformer import build
+from condense.images.index import index as stage_index
+from condense.selection.candidates import add_scores, list_classes
+from condense.selection.difficulty import TIMES, denoising_losses, difficulty
+from condense.selection.margins import accumulate_margins, margin
+from condense.selection.select import select
+
+
+def test_the_denoising_loss_is_the_mean_over_times_of_the_error_of_the_noise():
+    clean = torch.randn(3, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    names = ("a", "b", "c")
+
+    def predict(x, t):
+        return torch.cat([0.5 * x, torch.zeros_like(x)], 1)
+
+    found = denoising_losses(predict, clean, "adm", names)
+    noise = torch.stack([torch.randn(2, 4, 4, generator=stream("difficulty", name)) for name in names])
+    errors = []
+    for time in range(50, 1000, 100):
+        t = torch.full((3,), time)
+        errors.append((0.5 * adm.diffuse(clean, t, noise) - noise).square().mean((1, 2, 3)))
+    assert len(errors) == TIMES
+    assert_close(found, torch.stack(errors).mean(0))
+
+
+@pytest.mark.parametrize("objective", ["adm", "flow"])
+def test_the_loss_of_an_image_depends_on_its_name_and_not_on_its_batch(objective):
+    clean = torch.randn(5, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    channels = 2 if objective == "adm" else 1
+
+    def predict(x, t):
+        return torch.sin(x).repeat(1, channels, 1, 1)
+
+    names = tuple("abcde")
+    together = denoising_losses(predict, clean, objective, names)
+    alone = torch.cat([denoising_losses(predict, clean[i : i + 1], objective, (names[i],)) for i in range(5)])
+    assert_close(together, alone)
+    assert len(set(together.tolist())) == 5
+
+
+def test_a_flow_that_knows_its_one_image_has_no_loss_on_it():
+    clean = torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    loss = denoising_losses(lambda x, t: (x - clean) / t[:, None, None, None], clean, "flow", ("a",))
+    assert loss.item() < 1e-9
+
+
+def test_images_of_a_shard_are_scored_through_the_command(tmp_path):
+    from PIL import Image
+
+    for name in ("n01440764", "n02102040"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for i in range(3):
+            pixels = np.random.default_rng(i).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{i}.png")
+    network = Network(depth=1, width=16, heads=2, patch=4)
+    torch.manual_seed(0)
+    built = build(network, (3, 8, 8), 2, True)
+    about = {"objective": "adm", "network": vars(network), "classes": 2, "shape": [3, 8, 8]}
+    write_artefact(tmp_path / "w.safetensors", about, built.state_dict())
+    images = ["--root", str(tmp_path / "images")]
+    index, output = tmp_path / "index.csv", tmp_path / "scores.h5"
+    call(stage_index, *images, "--output", index)
+    words = ["--index", index, "--weights", tmp_path / "w.safetensors", "--resolution", 8, "--output", output]
+    call(difficulty, *images, *words)
+    with h5py.File(output) as file:
+        rows = [len(file[name]["score"]) for name in file]
+        assert np.isfinite(file["n01440764"]["score"][()]).all()
+    assert rows == [3, 3]
+    subset = tmp_path / "subset.csv"
+    call(select, "--select", "d2c", "--index", index, "--scores", output, "--budget", 2, "--output", subset)
+    assert len(subset.read_text().splitlines()) == 5
+
+
+def test_the_margin_is_the_own_logit_minus_the_largest_other():
+    logits = torch.tensor([[3.0, 1.0, 2.0], [0.0, 5.0, 4.0]])
+    assert margin(logits, torch.tensor([0, 0])).tolist() == [1.0, -5.0]
+
+
+def test_mislabelled_images_have_the_lowest_accumulated_margins():
+    random = torch.Generator().manual_seed(0)
+    labels = torch.arange(120) % 3
+    features = torch.eye(3)[labels] * 4 + torch.randn(120, 3, generator=random)
+    wrong = torch.tensor([5, 50, 77])
+    given = labels.clone()
+    given[wrong] = (given[wrong] + 1) % 3
+    area = accumulate_margins(features, given, seed=0, epochs=10)
+    assert set(area.argsort()[:3].tolist()) == set(wrong.tolist())
+    assert torch.equal(area, accumulate_margins(features, given, seed=0, epochs=10))
+
+
+def test_scores_of_other_images_are_refused(tmp_path):
+    (tmp_path / "index.csv").write_text("path,class,class_index,bytes\na/1.png,a,0,1\na/2.png,a,0,1\n")
+    classes = list_classes(tmp_path / "index.csv")
+
+    def scored(**group):
+        write_shard(tmp_path / "s.h5", {}, [("a", 0, group)])
+        return add_scores(classes, tmp_path / "s.h5")
+
+    order = scored(score=np.array([2.0, 1.0]), paths=["a/2.png", "a/1.png"])
+    assert order[0].score.tolist() == [1.0, 2.0]
+    with pytest.raises(InputError, match=r"no score of a/2\.png"):
+        scored(score=np.array([1.0]), paths=["a/1.png"])
+    with pytest.raises(InputError, match=r"score of a/1\.png that is not finite"):
+        scored(score=np.array([np.nan, 1.0]), paths=["a/1.png", "a/2.png"])

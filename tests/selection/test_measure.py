@@ -1,0 +1,118 @@
+"""What is measured of a subset equals the definitions, computed by hand on drawn features."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.testing import assert_close
+
+from commands import call
+from condense.base.errors import InputError
+from condense.base.shards import write_shard
+from condense.config.settings import Gadc
+from condense.reporting.portraits import principal_axes
+from condense.scoring.frechet import fit, frechet_distance
+from condense.scoring.manifold import compare
+from condense.selection.measure import measure, measure_class, moments
+from condense.selection.search import condense
+
+SETTINGS = Gadc(encoder="e", epsilon=0.05, epsilon_unit="median", beta=1.0, restarts=0)
+
+
+def draw(n: int = 30, d: int = 6, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features [n, d] and -log p [n]."""
+    random = torch.Generator().manual_seed(seed)
+    return torch.randn(n, d, generator=random), torch.rand(n, generator=random).double()
+
+
+def test_the_objective_is_the_one_that_selection_minimises():
+    features, surprise = draw()
+    end = condense(features[None], surprise[None], [5], SETTINGS)[5].end
+    found = measure_class(features, surprise, end.subsets[0], SETTINGS)
+    assert found["objective"] == pytest.approx(end.value.item(), rel=1e-12)
+    others = [measure_class(features, surprise, torch.arange(i, i + 5), SETTINGS) for i in range(20)]
+    assert found["objective"] < min(other["objective"] for other in others)
+
+
+def test_overlap_is_that_of_the_chosen_images_with_their_class():
+    features, surprise = draw()
+    chosen = torch.tensor([3, 1, 4, 15, 9])
+    found = measure_class(features, surprise, chosen, SETTINGS)
+    overlap = compare(features[chosen], features, 3, 5)
+    assert (found["recall"], found["coverage"]) == (overlap.recall, overlap.coverage)
+    assert found["precision"] == 1
+    assert found["confidence"] == pytest.approx(surprise[chosen].mean().item())
+    assert "recall" not in measure_class(features, surprise, chosen[:1], SETTINGS)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Embeddings and probabilities of two classes in two shards, a subset of them and its diagnostics."""
+    rows = []
+    for number, name in enumerate("ab"):
+        features, surprise = draw(seed=number)
+        paths = [f"{name}/{i:02}.png" for i in range(30)]
+        write_shard(
+            tmp_path / f"e{number}.h5", {}, [(name, number, {"features": features.numpy(), "paths": paths})]
+        )
+        logs = {"log_probability": -surprise.numpy(), "log_runner_up": -surprise.numpy(), "paths": paths}
+        write_shard(tmp_path / f"p{number}.h5", {}, [(name, number, logs)])
+        rows += [(paths[i], name, number, i) for i in range(4)]
+    table = pd.DataFrame(rows, columns=["path", "class", "class_index", "rank"])
+    table.to_csv(tmp_path / "subset.csv", index=False)
+    pd.DataFrame({"class": ["a", "b"], "seconds": [1.5, 2.0]}).to_csv(tmp_path / "d.csv", index=False)
+    return tmp_path
+
+
+def ask(folder, *words):
+    both = [
+        (f"--{kind}", folder / f"{kind[0] if kind != 'features' else 'e'}{i}.h5")
+        for kind in ("features", "probabilities")
+        for i in (0, 1)
+    ]
+    call(moments, folder / "e0.h5", folder / "e1.h5", "--output", folder / "m.h5")
+    files = [
+        "--everything",
+        folder / "m.h5",
+        "--subset",
+        folder / "subset.csv",
+        "--diagnostics",
+        folder / "d.csv",
+    ]
+    names = ["--method", "random", "--budget", "4", "--objective", "gadc", "--encoder", "e", "--beta", 1]
+    call(measure, *names, *(word for pair in both for word in pair), *files, "--output", folder / "row.csv")
+    return pd.read_csv(folder / "row.csv").iloc[0]
+
+
+def test_the_row_of_a_subset(files):
+    row = ask(files)
+    every = torch.cat([draw(seed=0)[0], draw(seed=1)[0]])
+    subset = torch.cat([draw(seed=0)[0][:4], draw(seed=1)[0][:4]])
+    assert row["fid"] == pytest.approx(frechet_distance(fit(subset), fit(every)), rel=1e-9)
+    assert (row["images"], row["classes"], row["seconds"]) == (8, 2, 3.5)
+    surprise = [draw(seed=seed)[1][:4].mean().item() for seed in (0, 1)]
+    assert row["confidence"] == pytest.approx(np.mean(surprise))
+
+
+def test_a_subset_of_other_images_is_refused(files):
+    table = pd.read_csv(files / "subset.csv")
+    table.loc[0, "path"] = "a/none.png"
+    table.to_csv(files / "subset.csv", index=False)
+    with pytest.raises(InputError, match=r"subset\.csv names a/none\.png, which is not embedded"):
+        ask(files)
+    table.loc[0, ["path", "class"]] = "c/1.png", "c"
+    table.to_csv(files / "subset.csv", index=False)
+    with pytest.raises(InputError, match="names class c, which is not embedded"):
+        ask(files)
+
+
+def test_the_map_shows_the_axes_of_largest_variance():
+    random = np.random.default_rng(0)
+    plane = random.normal(size=(50, 2)) * (5, 2)
+    turned, _ = np.linalg.qr(random.normal(size=(7, 7)))
+    features = plane @ turned[:2] + 3
+    found = principal_axes(features)
+    distances = [np.linalg.norm(points[:, None] - points, axis=2) for points in (found, plane)]
+    assert_close(torch.tensor(distances[0]), torch.tensor(distances[1]))
+    assert found[:, 0].std() > found[:, 1].std()
+    assert principal_axes(np.ones((1, 4))).tolist() == [[0, 0]]

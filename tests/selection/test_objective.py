@@ -1,0 +1,192 @@
+"""The objective: against plain formulas and golden values, its fast form against its definition."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+
+from condense.base.errors import InputError
+from condense.config.settings import Gadc
+from condense.selection.objective import Objective, lowest
+from reference import objective
+
+GOLDEN = Path(__file__).parents[1] / "golden/selection.safetensors"
+PLAIN = Gadc(epsilon=3.0, beta=2.0)
+first = torch.zeros(1, dtype=torch.long)
+
+
+def images(seed: int, n: int, d: int = 5, classes: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features [classes, n, d] and -log p [classes, n]."""
+    draws = torch.Generator().manual_seed(seed)
+    features = torch.randn(classes, n, d, dtype=torch.float64, generator=draws).relu() + 0.1
+    return features, torch.rand(classes, n, dtype=torch.float64, generator=draws)
+
+
+VARIANTS = [
+    PLAIN,
+    replace(PLAIN, statistics="paper"),
+    replace(PLAIN, capacity=1.0),
+    replace(PLAIN, transport=False),
+    replace(PLAIN, alpha=0.0),
+    replace(PLAIN, beta=0.0),
+]
+
+
+@pytest.mark.parametrize("chosen", VARIANTS)
+@pytest.mark.parametrize("subset", [[4], [1, 7], [0, 3, 9, 11]])
+def test_value_is_the_papers_formula(chosen: Gadc, subset: list[int]) -> None:
+    features, surprise = images(1, 12)
+    found = Objective(features, surprise, chosen).value(first, torch.tensor([subset]))
+    assert found.item() == pytest.approx(objective(features[0].numpy(), surprise[0].numpy(), subset, chosen))
+
+
+def test_moments_are_the_reference_implementations() -> None:
+    with safe_open(GOLDEN, "pt") as file:
+        found = Objective(file.get_tensor("features")[None], None, replace(PLAIN, beta=0.0))
+        for j in range(7):
+            statistics = found.terms(first, file.get_tensor(f"ot.{j}.subset")[None]).statistics
+            # the reference keeps deviations above 1e-10, which shows in the tenth digit
+            assert statistics.item() == pytest.approx(file.get_tensor(f"ot.{j}.moment").item(), rel=1e-9)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.integers(0, 99), st.integers(4, 30), st.integers(0, 4), st.sampled_from(VARIANTS))
+def test_fast_form_is_the_definition_for_every_candidate(seed, n, shared, chosen) -> None:
+    features, surprise = images(seed, n)
+    every = torch.arange(n)
+    common = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[None, : min(shared, n - 1)]
+    subsets = torch.cat([common.expand(n, -1), every[:, None]], 1)
+    for precision, error in (("float32", 2e-5), ("float64", 1e-10)):
+        built = Objective(features, surprise, replace(chosen, precision=precision))
+        slow = built.value(torch.zeros(n, dtype=torch.long), subsets)
+        torch.testing.assert_close(
+            built.extend(common, every[None])[0].double(), slow, rtol=error, atol=error * 1e-2
+        )
+
+
+def test_moving_all_images_changes_nothing() -> None:
+    features, surprise = images(2, 20)
+    subset = torch.tensor([[3, 4, 8]])
+    near, far = (Objective(x, surprise, PLAIN).value(first, subset) for x in (features, features + 1e4))
+    torch.testing.assert_close(near, far, rtol=1e-6, atol=0)
+
+
+def test_dummy_cost_has_no_effect_to_the_last_bit() -> None:
+    features, surprise = images(3, 20)
+    subset = torch.tensor([[3, 4, 8]])
+    values = {
+        Objective(features, surprise, replace(PLAIN, dummy_cost=gamma)).value(first, subset).item()
+        for gamma in (0.0, 0.05, 1.0, 1e6)
+    }
+    assert len(values) == 1
+
+
+def test_dummy_cost_cancels_in_the_augmented_problem_too() -> None:
+    features, _ = images(3, 20)
+    cost = ((features[0, :3, None] - features[0, None]) ** 2).sum(2).numpy()
+    plans = []
+    for delta in (0.0, 0.4, 9.0):
+        kernel, v = np.exp(-np.r_[cost, np.full((1, 20), delta)] / 2), np.ones(20)
+        for _ in range(20):
+            u = np.r_[np.full(3, 1 / 3), 0.05] / (kernel @ v)
+            v = np.full(20, 1.05 / 20) / (kernel.T @ u)
+        plans.append((u[:, None] * kernel * v)[:3])
+    np.testing.assert_allclose(plans[1], plans[0], rtol=1e-12)
+    np.testing.assert_allclose(plans[2], plans[0], rtol=1e-12)
+
+
+def test_epsilon_in_units_of_the_median_does_not_see_the_scale_of_the_features() -> None:
+    features, _ = images(4, 30)
+    chosen = replace(PLAIN, epsilon=0.1, epsilon_unit="median", alpha=0.0, beta=0.0)
+    subset = torch.tensor([[1, 2, 3]])
+    small, large = (Objective(x, None, chosen) for x in (features, 10 * features))
+    assert large.value(first, subset).item() == pytest.approx(100 * small.value(first, subset).item())
+    assert small.scale.item() == pytest.approx(10)
+
+
+def test_median_is_over_pairs_of_different_images() -> None:
+    features = torch.tensor([[[0.0], [1.0], [3.0]]], dtype=torch.float64)  # costs 1, 4, 9
+    assert Objective(features, None, replace(PLAIN, beta=0.0)).median.item() == pytest.approx(4)
+
+
+def test_ties_go_to_the_lower_index() -> None:
+    values = torch.tensor([[3.0, 1.0 + 1e-12, 1.0], [2.0, 2.0, 5.0]], dtype=torch.float64)
+    assert lowest(values)[0].tolist() == [1, 0]
+    features, surprise = images(5, 15)
+    features[0, 12], surprise[0, 12] = features[0, 2], surprise[0, 2]
+    built = Objective(features, surprise, PLAIN)
+    for shared in ([], [4], [7, 9]):
+        common = torch.tensor([shared], dtype=torch.long)
+        assert 12 not in built.best(common).image.tolist()
+    reverse = Objective(features.flip(1), surprise.flip(1), PLAIN)
+    assert reverse.best(torch.tensor([[5]])).image.item() != 14 - 2  # now the other twin has the lower index
+
+
+def test_best_is_the_best_of_all_and_never_one_of_the_shared() -> None:
+    features, surprise = images(6, 18)
+    built = Objective(features, surprise, PLAIN)
+    for shared in ([0], [3, 5], [1, 2, 4]):
+        others = [k for k in range(18) if k not in shared]
+        values = [objective(features[0].numpy(), surprise[0].numpy(), [*shared, k], PLAIN) for k in others]
+        look = built.best(torch.tensor([shared]))
+        assert look.image.item() == others[int(np.argmin(values))]
+        assert look.value.item() == pytest.approx(min(values))
+
+
+def test_best_says_so_where_nothing_is_below() -> None:
+    features, surprise = images(6, 18)
+    against = (torch.tensor([5]), torch.tensor([1e-3], dtype=torch.float64))
+    look = Objective(features, surprise, PLAIN).best(torch.tensor([[3]]), against=against)
+    assert look.value.item() == torch.inf
+
+
+def test_released_confidence_counts_the_candidate_alone() -> None:
+    features, surprise = images(7, 10)
+    built = Objective(features, surprise, replace(PLAIN, confidence="candidate"))
+    subset = torch.tensor([[2, 5, 6]])
+    gap = built.value(first, subset, greedy=True) - built.value(first, subset)
+    assert gap.item() == pytest.approx(2.0 * (surprise[0, 6] - surprise[0, [2, 5, 6]].mean()).item())
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"alpha": -1.0}, "alpha is -1.0"),
+        ({"beta": -0.5}, "beta is -0.5"),
+        ({"capacity": 0.9}, "capacity is 0.9"),
+        ({"epsilon": 0.0}, "epsilon is 0.0"),
+        ({"alpha": float("nan")}, "alpha is nan"),
+    ],
+)
+def test_impossible_settings_are_named(change: dict, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        Objective(*images(1, 5), replace(PLAIN, **change))
+
+
+def test_impossible_input_is_named() -> None:
+    features, surprise = images(1, 5)
+    broken = features.clone()
+    broken[0, 3, 1] = torch.nan
+    with pytest.raises(InputError, match="image 3 of a class are not finite"):
+        Objective(broken, surprise, PLAIN)
+    with pytest.raises(InputError, match="needs probabilities"):
+        Objective(features, None, PLAIN)
+    with pytest.raises(InputError, match="probabilities"):
+        Objective(features, surprise - 2, PLAIN)
+    with pytest.raises(InputError, match=r"\[classes, n, d\]"):
+        Objective(features[0], surprise, PLAIN)
+    with pytest.raises(InputError, match=r"\[classes, n\]"):
+        Objective(features, surprise[:, :-1], PLAIN)
+
+
+def test_equal_images_have_an_objective() -> None:
+    features = torch.ones(1, 6, 3, dtype=torch.float64)
+    for unit in ("absolute", "median"):
+        built = Objective(features, None, replace(PLAIN, beta=0.0, epsilon_unit=unit))
+        assert built.value(first, torch.tensor([[0, 1]])).item() == 0
+        assert built.best(torch.tensor([[0]])).image.item() == 1

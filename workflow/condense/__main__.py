@@ -1,0 +1,93 @@
+"""`python -m condense COMMAND`: each stage of the pipeline as a command of its own."""
+
+import os
+import sys
+from importlib import import_module
+
+# command: module that defines a function of that name (dashes become underscores)
+COMMANDS = {
+    "index": "images.index",
+    "merge-index": "images.index",
+    "encoder": "encoders.encoder",
+    "embed": "encoders.embed",
+    "head": "encoders.classify",
+    "classify": "encoders.classify",
+    "margins": "selection.margins",
+    "import-checkpoint": "diffusion.checkpoints",
+    "difficulty": "selection.difficulty",
+    "select": "selection.select",
+    "merge-subset": "images.subset",
+    "export": "selection.export",
+    "moments": "selection.measure",
+    "measure": "selection.measure",
+    "merge-measures": "images.subset",
+    "plot-chosen": "reporting.portraits",
+    "plot-map": "reporting.portraits",
+    "latents": "training.latents",
+    "captions": "training.captions",
+    "patches": "training.patches",
+    "train": "training.train",
+    "generate": "diffusion.generate",
+    "merge-samples": "diffusion.generate",
+    "export-generator": "diffusion.checkpoints",
+    "fetch-inception": "scoring.detect",
+    "reference": "scoring.detect",
+    "reference-batch": "scoring.image_sets",
+    "detect": "scoring.detect",
+    "score": "scoring.score",
+    "table": "reporting.comparisons",
+    "tabulate": "reporting.projection",
+    "plot-samples": "reporting.grids",
+    "plot-pairs": "reporting.pairs",
+    "plot-losses": "reporting.grids",
+    "plot-methods": "reporting.grids",
+    "plot-table": "reporting.curves",
+    "plot-objective": "reporting.curves",
+    "plot-distances": "reporting.curves",
+    "pack-report": "reporting.report",
+    "provenance": "reporting.provenance",
+    "card": "reporting.card",
+    "show": "reporting.comparisons",
+    "estimate": "plan.estimate",
+}
+
+
+def limit_threads(words: list[str]) -> list[str]:
+    """Obey a leading `--threads N`, before any library counts the cores; return the other words."""
+    if len(words) > 1 and words[0] == "--threads":
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[name] = words[1]
+        return words[2:]
+    return words
+
+
+def main() -> None:
+    """Run one command; a fault in the input ends with one sentence and status 1, unfinished work with 75."""
+    words = limit_threads(sys.argv[1:])
+    import typer
+
+    from condense.base.errors import InputError, Unfinished
+
+    wanted = words[0] if words and words[0] in COMMANDS else None
+    app = typer.Typer(
+        name="condense",
+        help="Stages of condense. `--threads N` before the command fixes the number of compute threads.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(lambda: None)  # keeps the command's name required, however many are registered
+    for name, module in COMMANDS.items():
+        if wanted in (None, name):  # only the wanted command's module is imported: each starts quickly
+            app.command(name)(getattr(import_module(f"condense.{module}"), name.replace("-", "_")))
+    try:
+        app(words)
+    except InputError as error:
+        sys.exit(f"condense {wanted}: {error}")
+    except Unfinished as error:
+        print(f"condense {wanted}: {error}", file=sys.stderr)
+        sys.exit(75)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""HDF5 shards of per-class arrays: one group per class, its index as attribute, whole or absent."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from condense.base.errors import InputError
+from condense.base.storage import replacing
+
+Arrays = Mapping[str, np.ndarray | list[str]]
+
+
+@contextmanager
+def create(path: Path) -> Iterator[h5py.File]:
+    """Make a new HDF5 file, in memory until it is whole: HDF5 crashes where it meets a full disk."""
+    content = BytesIO()
+    with h5py.File(content, "w", libver=("v110", "latest")) as file:  # its structure carries checksums
+        yield file
+    path.write_bytes(content.getbuffer())
+
+
+def put(group: h5py.Group, name: str, values: np.ndarray | list[str]) -> None:
+    """Write an array or a list of strings; a flipped bit is an error when it is read."""
+    if isinstance(values, list):
+        values = np.array([text.encode() for text in values], dtype=np.bytes_)
+        values = values.astype(h5py.string_dtype("utf-8", max(values.dtype.itemsize, 1)))
+    group.create_dataset(name, data=values, fletcher32=True if values.size else None)
+
+
+def write_shard(path: Path, attributes: Mapping[str, str], groups: Iterable[tuple[str, int, Arrays]]) -> None:
+    """Write (class, class index, arrays) groups; the attribute `complete` says that every class is in."""
+    with replacing(path) as beside, create(beside) as file:
+        file.attrs.update(attributes)
+        for name, index, arrays in groups:
+            group = file.create_group(name)
+            group.attrs["class_index"] = index
+            for key, values in arrays.items():
+                put(group, key, values)
+        file.attrs["complete"] = True
+
+
+@contextmanager
+def open_shard(path: Path) -> Iterator[h5py.File]:
+    """Open a shard to read. Raises InputError for a damaged or unfinished file."""
+    try:
+        with h5py.File(path, "r", locking="best-effort") as file:
+            if not file.attrs.get("complete"):
+                raise InputError(f"{path} is unfinished: delete it and run again.")
+            yield file
+    except (OSError, KeyError, RuntimeError) as error:
+        if "synchronously" in str(error):  # HDF5's own, and not of the work that is done meanwhile
+            raise InputError(f"{path} cannot be read as HDF5 ({error}): delete it and run again.") from None
+        raise
+
+
+def read_text(dataset: h5py.Dataset) -> list[str]:
+    """Strings of a text dataset."""
+    return list(dataset.asstr()[()])

@@ -1,0 +1,62 @@
+"""Outputs appear whole or not at all: write beside the target, then rename."""
+
+import errno
+import glob
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from condense.base.errors import InputError
+
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
+UMASK = os.umask(0)
+os.umask(UMASK)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path`; when the block ends without an error it takes the name of `path`.
+
+    The bytes are on disk before the rename, so neither a crash nor a full disk leaves a half-written file.
+    Raises InputError where the disk is full or may not be written.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+            left.unlink()  # a process was killed while it wrote
+        yield beside
+        beside.chmod(0o666 & ~UMASK)  # some writers make files that only their owner can read
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except Exception as error:
+        if reason := _refusal(error, path):
+            raise InputError(
+                f"{path} could not be written ({reason}): free space or allow writing there, then run again; "
+                "nothing half-written is left."
+            ) from None
+        raise
+    finally:
+        with suppress(OSError):  # where nothing may be written there is nothing to remove
+            beside.unlink()
+
+
+def _refusal(error: Exception, path: Path) -> str | None:
+    """Why the disk refuses a file, whichever library tells it; None for any other error."""
+    number = getattr(error, "errno", None)
+    if number is None:  # HDF5 and safetensors say it in words
+        found = re.search(r"(?:errno = |os error )(\d+)", str(error))
+        number = found and int(found[1])
+    elsewhere = getattr(error, "filename", None) and not str(error.filename).startswith(str(path.parent))
+    return os.strerror(number) if number in REFUSALS and not elsewhere else None
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,136 @@
+"""Settings of the ways to choose a subset: one class per selector; its first field is the tag."""
+
+from typing import Literal
+
+from condense.config.options import setting, settings
+
+# settings that stages before `select` obey
+ELSEWHERE = ("encoder", "generator", "trained_on", "checkpoint", "margin")
+
+
+@settings
+class Everything:
+    """Every image of every class: the ceiling row."""
+
+    select: Literal["full"]
+
+
+@settings
+class Nothing:
+    """No image at all: the floor row, a generator as it was initialised."""
+
+    select: Literal["none"]
+
+
+@settings
+class Random:
+    """Uniform draw without replacement inside each class."""
+
+    select: Literal["random"]
+    seed: int = setting(0, "Seed of the draw, combined with the class name.", ge=0)
+
+
+@settings
+class Gadc:
+    """Geometry-aware condensation: transport + alpha * statistics + beta * confidence."""
+
+    select: Literal["gadc"] = setting("gadc", "Way to choose images.")
+    encoder: str = setting("", "Name of the encoder whose features are aligned.")
+    capacity: float = setting(1.05, "Kappa: an image may receive this multiple of its share.", ge=1)
+    epsilon: float = setting(12.0, "Entropic regularisation of the transport.", gt=0)
+    epsilon_unit: Literal["absolute", "median"] = setting(
+        "absolute", "Unit of epsilon: cost, or the class's median cost."
+    )
+    dummy_cost: float = setting(
+        0.05, "Gamma; cancels in exact arithmetic, accepted and without effect.", ge=0
+    )
+    iterations: int = setting(20, "Sinkhorn iterations per evaluation.", gt=0)
+    tolerance: float | None = setting(
+        None, "Stop Sinkhorn at this marginal error instead of after `iterations`.", gt=0
+    )
+    transport: bool = setting(True, "Keep the transport term.")
+    alpha: float = setting(6.0, "Weight of the statistics term.", ge=0)
+    statistics: Literal["bures", "paper"] = setting(
+        "bures", "Form of the statistics term: as released, or as printed."
+    )
+    beta: float = setting(1200.0, "Weight of the confidence term.", ge=0)
+    confidence: Literal["mean", "candidate"] = setting(
+        "mean", "Confidence in the greedy stage: mean of the set, or the release's."
+    )
+    exchange: Literal["optimal", "released", "none"] = setting(
+        "optimal", "Exchange to a 1-swap optimum, as released, or not at all."
+    )
+    restarts: int = setting(
+        8, "Times the optimal exchange disturbs its best subset and exchanges again.", ge=0
+    )
+    swaps: int = setting(30, "Most swaps of the released exchange.", ge=0)
+    precision: Literal["float32", "float64"] = setting(
+        "float32", "Arithmetic of the sweeps; decisions are always float64."
+    )
+
+
+@settings
+class KCenter:
+    """Greedy k-centre: always the image farthest from its nearest chosen one."""
+
+    select: Literal["k-center"]
+    encoder: str = setting("", "Name of the encoder whose features are compared.")
+    seed: int = setting(0, "Seed of the first image, combined with the class name.", ge=0)
+
+
+@settings
+class Herding:
+    """Herding towards the class mean (`herding`), or with the sign of DeepCore's code (`herding-max`)."""
+
+    select: Literal["herding", "herding-max"]
+    encoder: str = setting("", "Name of the encoder whose features are compared.")
+
+
+@settings
+class Ccs:
+    """Coverage-centric selection: an even draw over strata of difficulty, without the hardest images."""
+
+    select: Literal["ccs"]
+    encoder: str = setting("", "Name of the encoder whose features or classifier give the score.")
+    margin: Literal["classifier", "accumulated"] = setting(
+        "classifier", "Score: the classifier's margin, or the margin accumulated over a training."
+    )
+    cut_off: float = setting(0.3, "Share of the hardest images that is left out.", ge=0, lt=1)
+    strata: int = setting(50, "Parts of equal width of the range of scores.", gt=0)
+    seed: int = setting(0, "Seed of the draws, combined with the class name.", ge=0)
+
+
+@settings
+class Dq:
+    """Dataset quantisation: the same fraction of every bin of a GraphCut partition."""
+
+    select: Literal["dq"]
+    encoder: str = setting("", "Name of the encoder whose features are compared.")
+    bins: int = setting(10, "Number of bins.", gt=0)
+    weight: float = setting(1.0, "Weight of representativeness against diversity.", ge=0)
+    seed: int = setting(0, "Seed of the draws, combined with the class name.", ge=0)
+
+
+@settings
+class D2c:
+    """D2C: every so many-th image of the ranking by a generator's denoising loss."""
+
+    select: Literal["d2c"]
+    generator: str = setting("", "Name of the generator whose denoising loss ranks the images.")
+    trained_on: str = setting("full", "Name of the method on whose images that generator was trained.")
+    seed: int = setting(0, "Seed of that training.", ge=0)
+    checkpoint: str | None = setting(None, "Use this DiT checkpoint (.pt, .safetensors) in its stead.")
+    interval: int | None = setting(
+        None, "Take every so many-th image; the published interval of the budget when none.", gt=0
+    )
+
+
+@settings
+class Listed:
+    """Somebody else's subset, from a list of images."""
+
+    select: Literal["list"]
+    file: str = setting("", "List of images: .txt, .json, .csv or .npz, relative to the study.")
+
+
+Method = Everything | Nothing | Random | Gadc | KCenter | Herding | Ccs | Dq | D2c | Listed

@@ -1,0 +1,155 @@
+"""One list of settings: a frozen dataclass is the config's section, the command's options and the document.
+
+Field metadata is pydantic's (`description`, `gt`, `ge`, `le`, ...), so that one bound holds both the config
+and the command line.
+"""
+
+import dataclasses
+import inspect
+import json
+import types
+from collections.abc import Callable, Collection
+from dataclasses import MISSING, field
+from functools import wraps
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from condense.base.errors import InputError
+
+CLOSED = {"extra": "forbid", "validate_default": True, "allow_inf_nan": False}
+
+
+def setting(default: Any = MISSING, description: str = "", **bounds: Any) -> Any:
+    """Declare one field of a settings dataclass; `bounds` are pydantic's (gt, ge, lt, le, min_length)."""
+    return field(default=default, metadata={"description": description, **bounds})
+
+
+def settings(cls: type) -> type:
+    """Make a class a frozen, keyword-only, closed settings dataclass (unknown keys are refused)."""
+    cls.__pydantic_config__ = CLOSED
+    return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+
+
+def arguments(chosen: Any, without: Collection[str] = ()) -> list[str]:
+    """Command-line options that rebuild `chosen`: none at its default, none of the fields `without`."""
+    words = []
+    for item in dataclasses.fields(chosen):
+        if item.name in without:
+            continue
+        value = getattr(chosen, item.name)
+        if item.default is MISSING or value != item.default:
+            name = item.name.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{name}" if value else f"--no-{name}")
+            elif value is None:
+                words += [f"--{name}", "none"]
+            else:
+                words += [
+                    f"--{name}",
+                    json.dumps(value) if isinstance(value, dict | list | tuple) else str(value),
+                ]
+    return words
+
+
+def build(cls: Any, values: dict[str, Any]) -> Any:
+    """Validate `values` as settings of `cls`; the first fault becomes one sentence that names the option.
+
+    The tag that chooses a member of a union of settings classes is their first field.
+    """
+    from pydantic import Field, TypeAdapter, ValidationError
+
+    members = _members(cls)
+    if len(members) > 1:
+        tags = [dataclasses.fields(member)[0] for member in members]
+        values = {tag.name: tag.default for tag in tags if tag.default is not MISSING} | values
+        cls = Annotated[cls, Field(discriminator=tags[0].name)]
+    try:
+        return TypeAdapter(cls).validate_python(values)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        places = fault["loc"][1:] if len(members) > 1 else fault["loc"]
+        where = "--" + "-".join(str(place) for place in places).replace("_", "-")
+        if fault["type"] == "unexpected_keyword_argument":
+            raise InputError(f"{where} is no option of {fault['loc'][0]}; leave it out.") from None
+        if not places:  # a fault of several settings together
+            raise InputError(fault["msg"].removeprefix("Value error, ") + ".") from None
+        raise InputError(f"{where} {fault.get('input')!r}: {fault['msg']}.") from None
+
+
+def take(**classes: Any) -> Callable[[Callable], Callable]:
+    """Replace each named parameter, a settings dataclass, by one command-line option per field.
+
+    `@take(settings=Gadc) def select(features: Path, settings: Gadc)` becomes a command with the options of
+    `select` and of `Gadc`. Two classes may share a field name: both receive the value. A union of classes
+    takes the options of all its members; those of a member that was not chosen are refused.
+    """
+    fields = {name: _fields(cls) for name, cls in classes.items()}
+
+    def decorate(function: Callable) -> Callable:
+        own = inspect.signature(function, eval_str=True).parameters
+        signature = {name: parameter for name, parameter in own.items() if name not in classes}
+        for taken in fields.values():
+            signature |= {name: _option(name, *field) for name, field in taken.items()}
+
+        @wraps(function)
+        def command(**given: Any) -> Any:
+            built = {}
+            for name, taken in fields.items():
+                values = {
+                    key: _parse(given[key], hint)
+                    for key, (hint, _) in taken.items()
+                    if given[key] is not None
+                }
+                built[name] = build(classes[name], values)
+            return function(**{key: value for key, value in given.items() if key in own}, **built)
+
+        command.__signature__ = inspect.Signature(
+            [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.values()]
+        )
+        command.__annotations__ = {name: p.annotation for name, p in signature.items()}
+        return command
+
+    return decorate
+
+
+def _fields(cls: Any) -> dict[str, tuple[Any, dataclasses.Field]]:
+    """Type and declaration of each field of a settings class; of a union the types of one name are joined."""
+    found: dict[str, tuple[Any, dataclasses.Field]] = {}
+    for member in _members(cls):
+        hints = get_type_hints(member)
+        for item in dataclasses.fields(member):
+            hint, first = found.get(item.name, (hints[item.name], item))
+            found[item.name] = Union[hint, hints[item.name]], item if first.default is MISSING else first  # noqa: UP007
+    return found
+
+
+def _parse(value: Any, hint: Any) -> Any:
+    """Undo what a command line does to None, lists and mappings."""
+    if isinstance(value, str):
+        if value == "none" and type(None) in _members(hint):
+            return None
+        if value[:1] in "[{":
+            return json.loads(value)
+    return value
+
+
+def _option(name: str, hint: Any, item: dataclasses.Field) -> inspect.Parameter:
+    """Describe one settings field as an optional command-line option whose help shows the default."""
+    import typer
+
+    choices = [choice for part in _members(hint) if get_origin(part) is Literal for choice in get_args(part)]
+    text = item.metadata.get("description", "")
+    if choices:
+        text += " One of: " + ", ".join(str(choice) for choice in choices) + "."
+    text += " Required." if item.default is MISSING else f" Default: {item.default}."
+    plain = bool if bool in _members(hint) else str
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[plain | None, typer.Option(help=text, show_default=False)],
+    )
+
+
+def _members(hint: Any) -> tuple:
+    """Parts of a union, or the one type."""
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)

@@ -1,0 +1,233 @@
+"""The study: one typed, closed model of `config.yaml`, checked before any job starts."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from condense.base.errors import InputError
+from condense.config.crossing import Table
+from condense.config.published import published_methods
+from condense.config.settings import (
+    Autoencoder,
+    Encoder,
+    Images,
+    Method,
+    Network,
+    Recipe,
+    Sampling,
+    TextEncoder,
+    Training,
+)
+from condense.config.weights import Weights, borrow
+
+
+def _named(name: str) -> str:
+    """Refuse the word that the command line takes for an absent setting."""
+    if name == "none":
+        raise ValueError("`none` cannot be a name; choose another")
+    return name
+
+
+# names are parts of paths
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$"), AfterValidator(_named)]
+TableName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+BUDGETLESS = {"full": "all", "none": "zero"}  # selectors whose subset does not depend on a budget
+
+
+class Closed(BaseModel):
+    """Refuses keys that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Generator(Closed):
+    """One image generator: objective, resolution, network, training and sampling."""
+
+    objective: Literal["adm", "flow"] = Field(
+        description="ADM diffusion (DiT) or linear flow matching (SiT)."
+    )
+    resolution: int = Field(gt=0, description="Side of the images, in pixels.")
+    autoencoder: Name | None = Field(None, description="Name of the autoencoder; pixels when none.")
+    recipe: Name = Field(
+        "plain", description="Name of the recipe; `plain` trains on images and classes alone."
+    )
+    network: Network
+    training: Training = Training()
+    sampling: Sampling = Sampling()
+    weights: Weights | None = Field(
+        None, description="Takes another generator's weights; with it only `sampling` can be given."
+    )
+
+    @model_validator(mode="after")
+    def sampler_fits_objective(self) -> "Generator":
+        """An ODE solver draws from a flow, a diffusion chain from a diffusion model."""
+        fitting = {"flow": ("euler", "heun", "euler-maruyama"), "adm": ("ddpm", "ddim", "dpm-solver")}[
+            self.objective
+        ]
+        if self.sampling.sampler not in fitting:
+            choices = ", ".join(fitting)
+            raise ValueError(
+                f"{self.sampling.sampler} does not fit objective {self.objective}; use one of {choices}"
+            )
+        return self
+
+
+class Comparison(Closed):
+    """Rows of `results/fid_{budget}.csv`."""
+
+    methods: list[Name] = Field(description="Methods, in the order of the rows.")
+    generators: list[Name] = Field(description="Generators; each method is trained with each of them.")
+
+
+class Subsets(Closed):
+    """Rows of `results/subsets.csv`: what is measured of subsets before anything is trained on them."""
+
+    measure: Name = Field(description="Name of the gadc method in whose features and by whose objective.")
+    methods: list[Name] = Field(description="Methods, in the order of the rows.")
+    budgets: list[Name] = Field(description="Budgets, in the order of the rows.")
+
+
+class Study(Closed):
+    """Everything a study's results depend on; the machine belongs in a profile."""
+
+    title: str = Field("", description="Heading of the report.")
+    images: Images
+    shards: int = Field(
+        16, gt=0, description="Number of pieces the classes are dealt into; of no effect on the numbers."
+    )
+    sample_shards: int = Field(
+        8, gt=0, description="Number of pieces a run's images are generated in; of no effect on the numbers."
+    )
+    budgets: dict[Name, Annotated[int, Field(gt=0)]] = Field(description="Images per class, by name.")
+    encoders: dict[Name, Encoder] = Field({}, description="Networks whose features are compared.")
+    autoencoders: dict[Name, Autoencoder] = Field({}, description="Image autoencoders.")
+    text_encoders: dict[Name, TextEncoder] = Field({}, description="Encoders of captions.")
+    recipes: dict[Name, Recipe] = Field({}, description="What is attached to the images in training.")
+    methods: dict[Name, Annotated[Method, Field(discriminator="select")]] = Field(
+        description="Ways to choose a subset."
+    )
+    generators: dict[Name, Generator] = Field(description="Generators trained on the subsets.")
+    detector: Name = Field(description="Encoder in whose features samples are scored.")
+    references: dict[int, str] = Field(
+        {}, description="ADM reference batch (npz) by resolution; the study's own images where none is given."
+    )
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="Seeds of the trainings.")
+    published: bool = Field(
+        False, description="Print the paper's numbers beside measured ones, where names agree."
+    )
+    comparisons: dict[Name, Comparison] = Field(
+        description="By budget: what `results/fid_{budget}.csv` compares."
+    )
+    subsets: Subsets | None = Field(None, description="What `results/subsets.csv` compares.")
+    tables: dict[TableName, Table] = Field({}, description="What `results/tables/{table}.csv` shows.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def weights_are_borrowed(cls, config: Any) -> Any:
+        """A generator with another's weights has its settings, but for the sampling and the steps."""
+        if isinstance(config, dict) and isinstance(config.get("generators"), dict):
+            return config | {"generators": borrow(config["generators"])}
+        return config
+
+    @model_validator(mode="after")
+    def names_exist(self) -> "Study":
+        """Every name that is used is defined."""
+        for where, name, defined in self._mentions():
+            if name not in defined:
+                known = ", ".join(defined) or "none"
+                raise ValueError(f"{where} names '{name}', which is not defined (defined: {known})")
+        return self
+
+    def _mentions(self) -> Iterator[tuple[str, str, Any]]:
+        """Each use of a name: the key that uses it, the name, and the names that are defined."""
+        yield "detector", self.detector, self.encoders
+        for name, method in self.methods.items():
+            if hasattr(method, "encoder"):
+                yield f"methods.{name}.encoder", method.encoder, self.encoders
+            if method.select == "d2c":
+                yield f"methods.{name}.generator", method.generator, self.generators
+                whole = [other for other, its in self.methods.items() if its.select == "full"]
+                if not method.checkpoint:
+                    yield f"methods.{name}.trained_on", method.trained_on, whole
+        for name, generator in self.generators.items():
+            yield f"generators.{name}.recipe", generator.recipe, {"plain": None} | self.recipes
+            if generator.autoencoder:
+                yield f"generators.{name}.autoencoder", generator.autoencoder, self.autoencoders
+        for name, recipe in self.recipes.items():
+            if recipe.text_encoder:
+                yield f"recipes.{name}.text_encoder", recipe.text_encoder, self.text_encoders
+            if recipe.feature_encoder:
+                yield f"recipes.{name}.feature_encoder", recipe.feature_encoder, self.encoders
+        if self.subsets:
+            measures = [name for name, method in self.methods.items() if method.select == "gadc"]
+            sized = [name for name, method in self.methods.items() if method.select not in BUDGETLESS]
+            yield "subsets.measure", self.subsets.measure, measures
+            yield from (("subsets.methods", method, sized) for method in self.subsets.methods)
+            yield from (("subsets.budgets", budget, self.budgets) for budget in self.subsets.budgets)
+        for budget, comparison in self.comparisons.items():
+            yield "comparisons", budget, self.budgets
+            for method in comparison.methods:
+                yield f"comparisons.{budget}.methods", method, self.methods
+            for generator in comparison.generators:
+                yield f"comparisons.{budget}.generators", generator, self.generators
+        known = [*dict.fromkeys([*self.methods, *(published_methods() if self.published else ())])]
+        for name, table in self.tables.items():
+            for method, generator, budget in table.runs():
+                yield f"tables.{name}.methods", method, known
+                yield f"tables.{name}.generators", generator, self.generators
+                yield f"tables.{name}.budgets", budget, self.budgets
+            for method in (method for pair in table.pairs for method in pair):
+                yield f"tables.{name}.pairs", method, [run[0] for run in table.runs()]
+
+    def budget_of(self, method: str, budget: str) -> str:
+        """Name of the budget in a method's paths: the study's, or `all` or `none` where none applies."""
+        return BUDGETLESS.get(self.methods[method].select, budget)
+
+    def recipe_of(self, generator: str) -> Recipe:
+        """Recipe of a generator."""
+        return self.recipes.get(self.generators[generator].recipe, Recipe())
+
+    def rows(self, budget: str) -> list[tuple[str, str, str]]:
+        """(method, generator, budget in paths) of each row of `results/fid_{budget}.csv`, in order."""
+        comparison = self.comparisons[budget]
+        return [
+            (method, generator, self.budget_of(method, budget))
+            for generator in comparison.generators
+            for method in comparison.methods
+        ]
+
+
+def load(config: dict[str, Any]) -> Study:
+    """Validate a parsed config; the first fault becomes one sentence that names the key."""
+    try:
+        return TypeAdapter(Study).validate_python(config)
+    except ValidationError as error:
+        raise InputError(_sentence(error)) from None
+
+
+def _sentence(error: ValidationError) -> str:
+    """One readable sentence for the first fault of a config."""
+    fault = error.errors()[0]
+    where = [str(part) for part in fault["loc"]]
+    if where[:1] == ["methods"]:
+        del where[2:3]  # the selector, which pydantic adds to the key
+    key = ".".join(where) or "the study"
+    if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"config.yaml: {key} is not a known key; correct its spelling or remove it."
+    if fault["type"] in ("missing", "missing_argument"):
+        return f"config.yaml: {key} is missing; add it."
+    if fault["type"] == "union_tag_invalid":
+        tag, tags = fault["ctx"]["tag"], fault["ctx"]["expected_tags"]
+        return f"config.yaml: {key}.select: '{tag}' is none of {tags}."
+    what = fault["msg"].removeprefix("Value error, ")
+    given = f" (given: {str(fault['input'])[:80]})" if where else ""
+    return f"config.yaml: {key}: {what}{given}."

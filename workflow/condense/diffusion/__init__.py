@@ -1,0 +1,1 @@
+"""Networks and processes that draw images: transformers, diffusion, flow, samplers, autoencoders."""

@@ -1,0 +1,203 @@
+"""Sources of images, and their ordered decoding ahead of need."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import numpy as np
+
+from condense.base.errors import InputError
+from condense.config.settings import Images
+from condense.images.decoding import Unreadable, centre_crop, decode
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+EXTENSIONS = (
+    ".jpeg",
+    ".jpg",
+    ".jpe",
+    ".png",
+    ".bmp",
+    ".webp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+)
+
+
+T = TypeVar("T")
+
+
+class Source(Protocol):
+    """Images in classes; an image is named by its class and file, joined by a slash."""
+
+    def classes(self) -> list[str]:
+        """Names of the classes, sorted."""
+
+    def images(self, name: str) -> list[tuple[str, int]]:
+        """(path, bytes) of each image of a class, sorted by path."""
+
+    def open(self, path: str, side: int | None = None) -> "Image.Image":
+        """Upright RGB image; where only a shorter side of `side` pixels matters it may come reduced."""
+
+    def state(self, name: str) -> int:
+        """A number that changes when images join or leave a class, cheap to get."""
+
+
+class ImageFolder:
+    """A tree class/file, the layout of ImageNet; files are told by extension, decoded by content."""
+
+    def __init__(self, settings: Images) -> None:
+        self.settings = settings
+        self.root = Path(settings.root or "")
+
+    def classes(self) -> list[str]:
+        """Sub-folders of the root, without hidden ones; InputError where there are none."""
+        if self.settings.root is None or not self.root.is_dir():
+            where = f"{self.root} is not a folder" if self.settings.root else "no image root is given"
+            raise InputError(
+                f"Images are expected under images.root with one folder per class, but {where}: "
+                "correct the path; to get going without them: make demo."
+            )
+        with os.scandir(self.root) as entries:
+            names = sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
+        if not names:
+            raise InputError(f"{self.root} holds no folders: it must hold one folder of images per class.")
+        return names[: self.settings.classes]
+
+    def images(self, name: str) -> list[tuple[str, int]]:
+        """Files with an image's extension, without hidden ones; InputError where there are none."""
+        folder = self.root / name
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted((e.name, _bytes(e)) for e in entries if _looks_like_image(e))
+        except OSError as error:
+            raise InputError(
+                f"{folder} cannot be listed ({error.strerror}): give read access to it."
+            ) from None
+        if not found:
+            raise InputError(
+                f"Class {name!r} is empty: no file with an image's extension (JPEG, PNG, WEBP, ...) "
+                f"lies directly in {folder}; remove the folder or fill it."
+            )
+        return [(f"{name}/{file}", size) for file, size in found[: self.settings.per_class]]
+
+    def open(self, path: str, side: int | None = None) -> "Image.Image":
+        """Decode a file; a JPEG much larger than `side` comes reduced, to twice `side` or more."""
+        return decode(self.root / path, side)
+
+    def state(self, name: str) -> int:
+        """Modification time of the class's folder, in nanoseconds."""
+        return (self.root / name).stat().st_mtime_ns
+
+
+class Digits:
+    """scikit-learn's 1,797 handwritten digits: 8x8 greys of 17 levels, spread over 0..255."""
+
+    def __init__(self, settings: Images) -> None:
+        self.settings = settings
+
+    def classes(self) -> list[str]:
+        """The ten digits."""
+        return [str(digit) for digit in range(10)][: self.settings.classes]
+
+    def images(self, name: str) -> list[tuple[str, int]]:
+        """Images of a digit, named by their number in the data set."""
+        members = np.flatnonzero(_digits()[1] == int(name))[: self.settings.per_class]
+        return [(f"{name}/{number:04d}.png", 64) for number in members]
+
+    def open(self, path: str, side: int | None = None) -> "Image.Image":
+        """One digit as an 8x8 RGB image."""
+        from PIL import Image
+
+        grey = _digits()[0][int(Path(path).stem)]
+        return Image.fromarray(np.repeat(grey[..., None], 3, axis=2))
+
+    def state(self, name: str) -> int:
+        """The data set never changes."""
+        return 0
+
+
+def source(settings: Images) -> Source:
+    """Open the source of images that the settings describe."""
+    return {"imagefolder": ImageFolder, "digits": Digits}[settings.source](settings)
+
+
+def load(images: Source, path: str, size: int | None = None) -> np.ndarray:
+    """Pixels of one image: uint8 [h, w, 3], or its ADM centre crop [size, size, 3]. Raises Unreadable."""
+    image = images.open(path)
+    return np.asarray(image if size is None else centre_crop(image, size))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Decoded images in order: paths, pixels [b, ...], and (path, reason) of what could not be decoded."""
+
+    paths: list
+    pixels: np.ndarray
+    unreadable: list[tuple[str, str]]
+
+
+def batches(
+    groups: Iterable[Sequence[T]], read: Callable[[T], np.ndarray], workers: int = 2
+) -> Iterator[Batch]:
+    """Yield the images of each group of paths, in order, decoded ahead of need by `workers` threads.
+
+    Pillow leaves Python's lock while it decodes and resizes, so threads are enough. The number of workers
+    changes no pixel. `read` turns a path (or what else stands for an image) into pixels of one shape, or
+    raises Unreadable.
+    """
+    pool = ThreadPoolExecutor(max_workers=max(1, workers))
+    waiting: deque = deque()
+    try:
+        for group in groups:
+            waiting.append(pool.submit(_read_batch, group, read))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read_batch(group: Sequence[T], read: Callable[[T], np.ndarray]) -> Batch:
+    """Decode one group of paths."""
+    paths, pixels, unreadable = [], [], []
+    for path in group:
+        try:
+            pixels.append(read(path))
+            paths.append(path)
+        except Unreadable as error:
+            unreadable.append((path, str(error)))
+    return Batch(paths, np.stack(pixels) if pixels else np.empty(0, np.uint8), unreadable)
+
+
+def _looks_like_image(entry: os.DirEntry) -> bool:
+    """Whether a directory entry has an image's extension and is not hidden; content is judged on decoding."""
+    return not entry.name.startswith(".") and Path(entry.name).suffix.lower() in EXTENSIONS
+
+
+def _bytes(entry: os.DirEntry) -> int:
+    """Size of a file; 0 for a link to nothing, which decoding will name."""
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+@cache
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """Greys uint8 [1797, 8, 8] and labels [1797] of scikit-learn's digits."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    return np.round(digits.images * (255 / 16)).astype(np.uint8), digits.target

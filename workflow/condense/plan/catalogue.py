@@ -1,0 +1,134 @@
+"""Files of a study: those of its runs, and the tables and figures that people look at."""
+
+from pathlib import Path
+
+from condense.config.study import Study
+from condense.plan import layout
+
+
+class Catalogue:
+    """Paths of a study's results, as the rules ask for them."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    def trained(self, generator: str) -> str:
+        """The generator whose training a generator's weights come from."""
+        borrowed = self.study.generators[generator].weights
+        return borrowed.generator if borrowed else generator
+
+    def weights(self, generator: str, method: str, budget: str, seed: str) -> str:
+        """File of a generator's weights: the end of a training, or a milestone on its way."""
+        borrowed = self.study.generators[generator].weights
+        path = f"results/generators/{self.trained(generator)}/{method}/{budget}/seed{seed}"
+        if borrowed is None or borrowed.step is None or self.study.methods[method].select == "none":
+            return f"{path}.safetensors"
+        return f"{path}.milestones/step_{borrowed.step:09d}.safetensors"
+
+    def weights_input(self, generator: str, method: str, budget: str, seed: str) -> str:
+        """What a job waits for to have them: a milestone is known to Snakemake by its folder."""
+        path = Path(self.weights(generator, method, budget, seed))
+        return str(path.parent if path.parent.suffix == ".milestones" else path)
+
+    def histories(self, budget: str) -> list[str]:
+        """Histories of the trainings behind a comparison, each once."""
+        end = "seed{seed}.history.jsonl"
+        return [
+            *dict.fromkeys(
+                f"results/generators/{self.trained(generator)}/{method}/{own}/{end.format(seed=seed)}"
+                for method, generator, own in self.study.rows(budget)
+                for seed in self.study.seeds
+            )
+        ]
+
+    def runs(self, budget: str, pattern: str) -> list[str]:
+        """Paths of a per-run artefact for every row and seed of a comparison."""
+        return [
+            pattern.format(method=method, generator=generator, budget=own, seed=seed)
+            for method, generator, own in self.study.rows(budget)
+            for seed in self.study.seeds
+        ]
+
+    def subsets(self, pattern: str) -> list[str]:
+        """Paths of an artefact for every row of `results/subsets.csv`."""
+        if not self.study.subsets:
+            return []
+        return [
+            pattern.format(method=method, budget=budget)
+            for budget in self.study.subsets.budgets
+            for method in self.study.subsets.methods
+        ]
+
+    def tabled(self, name: str, pattern: str) -> list[str]:
+        """Paths of a per-run artefact for every run of a table."""
+        return [
+            pattern.format(method=method, generator=generator, budget=own, seed=seed)
+            for method, generator, own in layout.runs(self.study, name)
+            for seed in self.study.seeds
+        ]
+
+    def shown(self, budget: str = "") -> list[str]:
+        """Tables and figures of one comparison, or of all of them with all that the study shows besides."""
+        budgets = [budget] if budget else [*self.study.comparisons]
+        figures = ("losses", "distances", *["objective"] * bool(self.condensed(budgets[0])))
+        paths = [f"results/fid_{b}.csv" for b in budgets]
+        paths += [f"results/figures/{figure}_{b}.png" for b in budgets for figure in figures]
+        paths += [
+            f"results/figures/methods/{generator}/{b}.png"
+            for b in budgets
+            for generator in self.study.comparisons[b].generators
+        ]
+        run = "{generator}/{method}/{budget}/seed{seed}.png"
+        paths += self.runs_of(budgets, f"results/figures/samples/{run}")
+        paths += self.trained_runs_of(budgets, f"results/figures/pairs/{run}")
+        return paths if budget else [*paths, *self.beyond()]
+
+    def beyond(self) -> list[str]:
+        """Tables and figures that belong to no comparison."""
+        paths = ["results/provenance.html"]
+        paths += [f"results/tables/{name}.html" for name in self.study.tables]
+        paths += [
+            f"results/figures/tables/{name}.png" for name, table in self.study.tables.items() if table.plot
+        ]
+        if self.study.subsets:
+            paths.append("results/subsets.csv")
+            for figure in ("chosen", "map"):
+                paths += self.subsets(f"results/figures/{figure}/{{method}}/{{budget}}.png")
+        return paths
+
+    def tables(self) -> list[str]:
+        """Every table of numbers."""
+        paths = [
+            f"results/{kind}_{budget}.csv" for budget in self.study.comparisons for kind in ("fid", "scores")
+        ]
+        paths += [f"results/tables/{name}.csv" for name in self.study.tables]
+        return paths + ["results/subsets.csv"] * bool(self.study.subsets)
+
+    def cards(self) -> list[str]:
+        """Model cards of the comparisons' trained generators."""
+        pattern = "results/cards/{generator}/{method}/{budget}/seed{seed}.md"
+        return self.trained_runs_of([*self.study.comparisons], pattern)
+
+    def condensed(self, budget: str) -> list[str]:
+        """Diagnostics of a comparison's methods that minimise an objective."""
+        return [
+            f"results/diagnostics/{method}/{budget}.csv"
+            for method in self.study.comparisons[budget].methods
+            if self.study.methods[method].select == "gadc"
+        ]
+
+    def first_runs(self, budget: str, pattern: str, generator: str = "") -> list[str]:
+        """Paths of a per-run artefact for the rows of a comparison, of the first seed alone."""
+        return [
+            pattern.format(method=method, generator=named, budget=own, seed=self.study.seeds[0])
+            for method, named, own in self.study.rows(budget)
+            if generator in ("", named)
+        ]
+
+    def runs_of(self, budgets: list[str], pattern: str) -> list[str]:
+        """Paths of a per-run artefact for every run of some comparisons, each once."""
+        return [*dict.fromkeys(path for budget in budgets for path in self.runs(budget, pattern))]
+
+    def trained_runs_of(self, budgets: list[str], pattern: str) -> list[str]:
+        """Those of them with training images."""
+        return [path for path in self.runs_of(budgets, pattern) if "/zero/" not in path]

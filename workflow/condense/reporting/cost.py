@@ -1,0 +1,39 @@
+"""What a run cost: seconds and memory of its stages, from Snakemake's benchmark files."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from condense.config.measures import COSTS
+
+STAGES = {  # measure: files under results/benchmarks
+    "feature_seconds": ["embed/{encoder}/*.tsv", "classify/{encoder}/*.tsv"],
+    "selection_seconds": ["difficulty/{method}/*.tsv", "select/{method}/{budget}/*.tsv"],
+    "training_seconds": ["train/{origin}/{method}/{budget}/seed{seed}.tsv"],
+    "sampling_seconds": ["generate/{generator}/{method}/{budget}/seed{seed}/*.tsv"],
+    "scoring_seconds": [
+        "detect/{generator}/{method}/{budget}/seed{seed}.tsv",
+        "score/{generator}/{method}/{budget}/seed{seed}.tsv",
+    ],
+}
+
+
+def run_costs(folder: Path, gpus: int, **names: str) -> dict[str, float | None]:
+    """Costs of one run; None where no benchmark file tells.
+
+    A stage's seconds are the sum over its jobs; peak memory is the largest job's resident set; GPU hours are
+    those of training and sampling, times the `gpus` that the training was done on.
+    """
+    found: dict[str, float | None] = dict.fromkeys(COSTS)
+    peaks = []
+    for measure, patterns in STAGES.items():
+        files = [path for pattern in patterns for path in sorted(folder.glob(pattern.format(**names)))]
+        tables = [pd.read_csv(path, sep="\t", na_values="-") for path in files]
+        if tables:
+            found[measure] = sum(float(table["s"].iloc[-1]) for table in tables)
+            peaks += [float(table["max_rss"].iloc[-1]) for table in tables]
+    peaks = [peak for peak in peaks if peak == peak]  # short jobs end before they are measured
+    found["peak_memory"] = max(peaks, default=None)
+    if found["training_seconds"] is not None and found["sampling_seconds"] is not None:
+        found["gpu_hours"] = gpus * (found["training_seconds"] + found["sampling_seconds"]) / 3600
+    return found

@@ -1,0 +1,129 @@
+"""Stage tables: runs projected onto the cells of a table, measured beside published, one row per cell."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import typer
+
+from condense.base.storage import replacing
+from condense.base.tables import read_table, write_table
+from condense.config.measures import COSTS
+from condense.config.published import find_figure
+from condense.reporting.cost import run_costs
+from condense.reporting.typeset import Sheet
+
+COLUMNS = [
+    *("table", "method", "generator", "budget", "metric", "status", "seeds", "mean", "std"),
+    *("published", "difference", "published_source", "published_recipe", "published_note"),
+    *("images", "recipe", "resolution", "training_steps", "views", "guidance", "sampler", "steps"),
+    *("samples", "labels", "detector", "reference"),
+]
+
+PAPER = {"guidance": 1.5, "samples": 50_000}  # how the papers sample
+
+
+def tabulate(
+    layout: Annotated[str, typer.Option(help="The table's rows, columns and cells, as JSON.")],
+    output: Annotated[Path, typer.Option(help="One row per cell, all digits (CSV).")],
+    markdown: Annotated[Path, typer.Option(help="The table as Markdown.")],
+    latex: Annotated[Path, typer.Option(help="The table for LaTeX, with booktabs.")],
+    html: Annotated[Path, typer.Option(help="The table as a page.")],
+    scores: Annotated[list[Path] | None, typer.Argument(help="Score of each run.")] = None,
+    index: Annotated[Path | None, typer.Option(help="Index of all images, to count them.")] = None,
+    benchmarks: Annotated[Path | None, typer.Option(help="Folder of benchmark files, for costs.")] = None,
+) -> None:
+    """Make one table of the study from the scores of its runs."""
+    told = json.loads(layout)
+    runs = pd.concat([read_table(path) for path in scores], ignore_index=True) if scores else None
+    table = project(told, runs, benchmarks)
+    write_table(table, output)
+    total = None if index is None else len(read_table(index))
+    sheet = Sheet(told, read_table(output), runs, total)
+    for path, text in ((markdown, sheet.markdown()), (latex, sheet.latex()), (html, sheet.html())):
+        with replacing(path) as beside:
+            beside.write_text(text, encoding="utf-8")
+
+
+def project(told: dict[str, Any], runs: pd.DataFrame | None, benchmarks: Path | None = None) -> pd.DataFrame:
+    """One row per cell and metric, in the order of the layout; what is not known stays empty."""
+    rows = []
+    for cell in told["cells"]:
+        mine = select_runs(runs, cell)
+        if mine is not None and benchmarks:
+            mine = mine.assign(**_costs(mine, cell, told["generators"], benchmarks))
+        for metric in told["metrics"]:
+            rows.append(_row(told, cell, metric, mine))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def select_runs(runs: pd.DataFrame | None, cell: dict[str, str]) -> pd.DataFrame | None:
+    """Runs of a cell, a row per seed; None where there are none."""
+    if runs is None:
+        return None
+    wanted = pd.Series(
+        {"method": cell["method"], "generator": cell["generator"], "budget": cell["own_budget"]}
+    )
+    mine = runs[(runs[wanted.index] == wanted).all(axis=1)].drop_duplicates("seed")
+    return mine if len(mine) else None
+
+
+def _row(
+    told: dict[str, Any], cell: dict[str, str], metric: str, mine: pd.DataFrame | None
+) -> dict[str, Any]:
+    """A cell's row: the mean over seeds, the published figure, and what makes them comparable."""
+    about = told["generators"][cell["generator"]]
+    row = {key: cell[key] for key in ("method", "generator", "budget")} | {"table": told["name"]}
+    row |= {key: value for key, value in about.items() if key in COLUMNS} | {"metric": metric}
+    values = None if mine is None or metric not in mine else mine[metric].dropna()
+    if values is not None and len(values):
+        row |= {"status": "measured", "seeds": len(values), "mean": values.mean()}
+        row["std"] = values.std(ddof=1) if len(values) > 1 else None
+    if mine is not None:
+        images = int(mine["subset_images"].iloc[0])
+        row |= {
+            "images": images,
+            "views": about["training_steps"] * about["batch"] / images if images else None,
+        }
+        row |= {key: mine[key].iloc[0] for key in ("detector", "reference") if key in mine}
+    figure = _published(told, cell, metric) if told["published"] else None
+    if figure:
+        row |= {
+            "published": float(figure["value"]),
+            "published_source": f"{figure['source']} {figure['table']}",
+        }
+        row |= {"published_recipe": figure["recipe"], "published_note": figure["note"]}
+        if "mean" in row:
+            row["difference"] = row["mean"] - row["published"]
+    return row
+
+
+def _published(told: dict[str, Any], cell: dict[str, str], metric: str) -> dict[str, str] | None:
+    """The published figure of a cell: by network, steps, recipe and guidance, not by name."""
+    about = told["generators"][cell["generator"]]
+    if not about["architecture"] or any(about[key] != value for key, value in PAPER.items()):
+        return None
+    return find_figure(
+        told["name"],
+        method=cell["method"],
+        generator=about["architecture"],
+        budget=cell["budget"],
+        iterations=str(about["training_steps"]),
+        recipe=about["recipe"],
+        metric=metric,
+    )
+
+
+def _costs(
+    mine: pd.DataFrame, cell: dict[str, str], generators: dict[str, Any], folder: Path
+) -> dict[str, list[float | None]]:
+    """Costs of a cell's runs, a list over seeds for each measure."""
+    names = {key: cell[key] for key in ("method", "generator", "encoder")} | {"budget": cell["own_budget"]}
+    names["origin"] = generators[cell["generator"]]["origin"]
+    gpus = mine["gpus"] if "gpus" in mine else [0] * len(mine)
+    found = [
+        run_costs(folder, int(count), seed=str(seed), **names)
+        for seed, count in zip(mine["seed"], gpus, strict=True)
+    ]
+    return {measure: [costs[measure] for costs in found] for measure in COSTS}

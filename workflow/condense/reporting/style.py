@@ -1,0 +1,54 @@
+"""One look for every plot: legible at column width, colours that colour-blind readers tell apart."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from condense.base.storage import replacing
+
+COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"]  # Okabe and Ito
+LINES = ["-", "--", ":", "-."]
+COLUMN, PAGE = 3.4, 7.0  # widths in inches, of a column and of a page
+LOOK = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.formatter.useoffset": False,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.5,
+    "svg.hashsalt": "condense",  # the same plot gives the same file
+    "savefig.dpi": 220,
+}
+
+
+def line(number: int) -> dict[str, str]:
+    """Colour and line of the n-th thing that is compared."""
+    rounds, colour = divmod(number, len(COLOURS))
+    return {"color": COLOURS[colour], "linestyle": LINES[rounds % len(LINES)]}
+
+
+@contextmanager
+def plot(outputs: list[Path], rows: int, columns: int, **size: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield a figure and its panels [rows, columns]; write it to each output (.png, .svg) afterwards."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    with matplotlib.rc_context(LOOK):
+        figure, panels = pyplot.subplots(rows, columns, squeeze=False, layout="constrained", **size)
+        try:
+            yield figure, panels
+            for path in outputs:
+                form = path.suffix[1:]
+                with replacing(path) as beside:
+                    figure.savefig(beside, format=form, metadata={"Date": None} if form == "svg" else None)
+        finally:
+            pyplot.close(figure)

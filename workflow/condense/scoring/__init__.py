@@ -1,0 +1,1 @@
+"""From samples to numbers: FID, inception score, precision, recall and their kin."""

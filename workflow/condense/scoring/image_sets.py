@@ -1,0 +1,119 @@
+"""Sets of images on disk, a folder or an ADM archive, as a detector sees them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+
+from condense.base.errors import InputError
+from condense.base.gaussian import Moments
+from condense.base.progress import track
+from condense.base.shards import create
+from condense.base.storage import replacing
+from condense.encoders.detectors import Detector, Inception, open_detector
+from condense.images.adm_files import ImageBatch
+from condense.images.decoding import centre_crop, decode
+from condense.images.sources import EXTENSIONS, batches
+from condense.scoring.frechet import fit
+from condense.scoring.metrics import Reference, Samples, spread
+
+
+def see(path: Path, detector: Detector, size: int | None = None) -> Samples:
+    """Features, logits and statistics of spatial features of all images, cropped to `size` if given.
+
+    Images of a folder are taken in the order of their paths, at any depth. Raises InputError for a folder
+    without images, and for images that cannot be decoded.
+    """
+    features, logits, spatial = [], [], Moments()
+    count, prepared = open_images(path, detector, size)
+    for pixels in track(prepared, f"looking at {path}", -(-count // detector.batch)):
+        seen = detector.look(pixels)
+        features.append(seen.features.float().cpu())
+        if seen.logits is not None:
+            logits.append(seen.logits.float().cpu())
+        if seen.spatial is not None:
+            spatial.add(seen.spatial)
+    return Samples(
+        features=torch.cat(features),
+        logits=torch.cat(logits) if logits else None,
+        spatial=spatial.gaussian() if spatial.count > 1 else None,
+    )
+
+
+def see_reference(path: Path, detector: Detector, size: int | None = None) -> Reference:
+    """Real images as reference.
+
+    The statistics stored in an ADM reference batch, which are of all of ImageNet's training images where its
+    own images are 10,000 of them, serve the network that they were computed with, and no other.
+    """
+    stored = stored_spatial = None
+    if path.suffix == ".npz" and isinstance(detector, Inception) and detector.resize == "tensorflow":
+        batch = ImageBatch(path)
+        stored, stored_spatial = batch.statistics(), batch.statistics(spatial=True)
+    seen = see(path, detector, size)
+    images = seen.features[torch.from_numpy(spread(len(seen.features)))]
+    if stored:
+        return Reference(f"statistics stored in {path.name}", stored, images, stored_spatial)
+    return Reference(f"{len(seen.features)} images of {path.name}", fit(seen.features), images, seen.spatial)
+
+
+def reference_batch(
+    images: Annotated[Path, typer.Option(help="ADM reference batch (.npz), or a folder of real images.")],
+    detector: Annotated[
+        Path, typer.Option("--detector", "--encoder", help="An encoder, or the FID Inception (.pt, .pth).")
+    ],
+    output: Annotated[Path, typer.Option(help="Features and statistics (HDF5), a reference of `score`.")],
+    resize: Annotated[str, typer.Option(help="FID Inception: tensorflow or clean.")] = "tensorflow",
+    resolution: Annotated[int | None, typer.Option(help="Side to which images are cropped first.")] = None,
+) -> None:
+    """Compute a detector's features and statistics of a reference batch, once for all runs."""
+    opened = open_detector(detector, resize)
+    reference = see_reference(images, opened, resolution)
+    with replacing(output) as beside, create(beside) as file:
+        file["features"] = reference.features.numpy()
+        for prefix, gaussian in (("", reference.statistics), ("spatial_", reference.spatial)):
+            if gaussian:
+                file[f"{prefix}mean"], file[f"{prefix}covariance"] = gaussian.mean, gaussian.covariance
+        names = {"name": reference.name, "detector": opened.name, "digest": opened.digest}
+        file.attrs.update({**names, "complete": True})
+
+
+def open_images(path: Path, detector: Detector, size: int | None) -> tuple[int, Iterator[np.ndarray]]:
+    """Number of images, and their pixels [b, h, w, 3] as the detector takes them, batch by batch."""
+    if path.is_dir():
+        files = sorted(
+            file.relative_to(path).as_posix() for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS
+        )
+        if not files:
+            raise InputError(f"{path} holds no images: 0 files with an extension such as .png or .JPEG.")
+        return len(files), _of_folder(path, files, detector, size)
+    if path.suffix != ".npz":
+        raise InputError(f"{path} is neither a folder of images nor an .npz archive.")
+    batch = ImageBatch(path)
+    return len(batch), _of_archive(batch, detector, size)
+
+
+def _of_folder(root: Path, files: list[str], detector: Detector, size: int | None) -> Iterator[np.ndarray]:
+    def read(name: str) -> np.ndarray:
+        image = decode(root / name)
+        return detector.prepare(image if size is None else centre_crop(image, size))
+
+    groups = [files[start : start + detector.batch] for start in range(0, len(files), detector.batch)]
+    for batch in batches(groups, read):
+        if batch.unreadable:
+            raise InputError(f"{batch.unreadable[0][1]}; repair or remove it.")
+        yield batch.pixels
+
+
+def _of_archive(batch: ImageBatch, detector: Detector, size: int | None) -> Iterator[np.ndarray]:
+    from PIL import Image
+
+    def read(image: np.ndarray) -> np.ndarray:
+        whole = size is None or image.shape[:2] == (size, size)
+        return detector.prepare(image if whole else centre_crop(Image.fromarray(image), size))
+
+    for images in batch.images(detector.batch):
+        yield np.stack([read(image) for image in images])

@@ -1,0 +1,245 @@
+"""Stage score: every metric of a run, or of any two sets of images, with what makes it comparable."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import typer
+
+from condense.base.artefacts import read_artefact
+from condense.base.errors import InputError
+from condense.base.gaussian import Gaussian, Moments
+from condense.base.shards import open_shard, read_text
+from condense.base.tables import read_table, write_table
+from condense.config.options import setting, settings, take
+from condense.config.settings import Sampling
+from condense.scoring.memorisation import Copies
+from condense.scoring.metrics import Reference, Samples, score_features, spread
+
+PAIRS = 24  # closest pairs that are listed
+
+
+@settings
+class Run:
+    """What a run is called: the first columns of its row."""
+
+    method: str | None = setting(None, "Name of the method.")
+    generator: str | None = setting(None, "Name of the generator.")
+    budget: str | None = setting(None, "Name of the budget.")
+    seed: int | None = setting(None, "Seed of the training.")
+    decoder: str | None = setting(None, "Name of the space that the generator works in.")
+
+
+@take(run=Run, sampling=Sampling)
+def score(
+    run: Run,
+    sampling: Sampling,
+    references: Annotated[list[Path] | None, typer.Argument(help="The same as --reference.")] = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option(
+            "--samples", "--features", help="Folder of images, .npz archive, or features from `detect`."
+        ),
+    ] = None,
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder, .npz archive, ADM reference batch; or features, a file per shard."),
+    ] = None,
+    detector: Annotated[
+        Path | None, typer.Option(help="For images: an encoder, or the FID Inception (.pt, .pth).")
+    ] = None,
+    resize: Annotated[
+        str, typer.Option(help="How the FID Inception's input is resized: tensorflow or clean.")
+    ] = "tensorflow",
+    resolution: Annotated[
+        int | None, typer.Option(help="Side of the images; those of the reference are cropped to it.")
+    ] = None,
+    subset: Annotated[Path | None, typer.Option(help="Subset that the generator was trained on.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Generator, from `train`.")] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="Samples nearest to training images, and those (CSV).")
+    ] = None,
+    distances: Annotated[
+        Path | None, typer.Option(help="Histogram of distances to training images (CSV).")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="One row of scores (CSV); printed when not given.")
+    ] = None,
+) -> None:
+    """Score generated images against real ones: images that a detector looks at, or cached features."""
+    given = [*(references or []), *(reference or [])]
+    if samples is None or not given:
+        raise InputError("two sets of images are needed: give --samples and --reference.")
+    chosen = None if subset is None else read_table(subset)
+    nearest: list[str] = []
+    if samples.suffix == ".h5":
+        paths = set() if chosen is None else set(chosen["path"])
+        seen, real, nearest, names = read_cached(samples, given, paths)
+    else:
+        seen, real, names = look(samples, given, detector, resize, resolution)
+    row = vars(run) | ({} if chosen is None else {"subset_images": len(chosen)})
+    row |= score_features(seen, real) | {"resolution": resolution}
+    if weights is not None:
+        check(seen, sampling, samples)
+        row |= _training(weights, sampling)
+    _write(pd.DataFrame([row | names]), output)
+    if pairs:
+        write_table(closest_pairs(real.copies, nearest), pairs)
+    if distances:
+        columns = ["low", "high", "generated", "held_out"]
+        write_table(pd.DataFrame(real.copies.histogram(), columns=columns), distances)
+
+
+def look(
+    samples: Path, references: list[Path], detector: Path | None, resize: str, resolution: int | None
+) -> tuple[Samples, Reference, dict[str, str]]:
+    """What a detector sees of two sets of images on disk, and the detector's name and digest."""
+    from condense.encoders.detectors import open_detector
+    from condense.scoring.image_sets import see, see_reference
+
+    if detector is None or resize not in ("tensorflow", "clean") or len(references) != 1:
+        raise InputError(
+            "images are scored by --detector FILE, an encoder or the FID Inception, "
+            "with --resize tensorflow or clean, against one --reference."
+        )
+    opened = open_detector(detector, resize)
+    seen, real = see(samples, opened), see_reference(references[0], opened, resolution)
+    return seen, real, {"detector": opened.name, "detector_digest": opened.digest[:12]}
+
+
+def read_cached(
+    features: Path, references: list[Path], chosen: set[str]
+) -> tuple[Samples, Reference, list[str], dict[str, str]]:
+    """Cached features of samples and reference, each sample's nearest `chosen` image, the detector's name."""
+    with open_shard(features) as cached, ExitStack() as stack:
+        shards = [stack.enter_context(open_shard(path)) for path in references]
+        for path, shard in zip(references, shards, strict=True):
+            if shard.attrs["digest"] != cached.attrs["digest"]:
+                raise InputError(f"{path} and {features} are features of different detectors; delete both.")
+        samples = read_samples(cached)
+        reference, nearest = read_reference(shards, chosen, samples)
+        names = {"detector": cached.attrs["detector"], "detector_digest": cached.attrs["digest"][:12]}
+        names["unreadable_images"] = sum(len(group.get("unreadable", ())) for _, group in _groups(shards))
+        return samples, reference, nearest, names
+
+
+def read_samples(file: h5py.File) -> Samples:
+    """Samples as `detect` cached them; logits, columns and spatial statistics only where they are."""
+    arrays = {name: _read(file, name) for name in ("features", "logits", "labels", "columns") if name in file}
+    return Samples(**arrays, spatial=_statistics(file, "spatial_"))
+
+
+def read_reference(
+    shards: list[h5py.File], chosen: set[str], samples: Samples
+) -> tuple[Reference, list[str]]:
+    """The study's images as reference, and the path of each sample's nearest image among the `chosen` ones.
+
+    Features are read once, a class at a time; those of an even spread of images are kept. The features of a
+    reference batch, in a file beside the study's, take their place but for what concerns the chosen images.
+    """
+    batch = next((shard for shard in shards if "features" in shard), None)
+    shards = [shard for shard in shards if shard is not batch]
+    everything, subset, kept, seen = Moments(), Moments(), [], set()
+    copies, nearest = Copies(samples.features, samples.labels), [""] * len(samples.features)
+    picked = spread(sum(len(group["paths"]) for shard in shards for group in shard.values()))
+    for label, features, paths in _classes(shards):
+        inside, here = np.array([path in chosen for path in paths]), picked - everything.count
+        kept.append(features[here[(here >= 0) & (here < len(features))]])
+        seen.add(label)
+        everything.add(features)
+        subset.add(features[inside])
+        copies.add(label, features, inside)
+        if inside.any():
+            for sample in np.flatnonzero(np.asarray(samples.labels) == label):
+                nearest[sample] = paths[copies.nearest[sample]]
+    unknown = set(np.unique(samples.labels).tolist()) - seen
+    if shards and unknown:
+        raise InputError(f"samples have class index {min(unknown)}, of which the reference has no image.")
+    own = {"subset": subset.gaussian() if subset.count > 1 else None, "copies": copies}
+    if batch is not None:
+        images, spatial = _read(batch, "features"), _statistics(batch, "spatial_")
+        return Reference(batch.attrs["name"], _statistics(batch), images, spatial, **own), nearest
+    name = f"the study's {everything.count} images"
+    return Reference(name, everything.gaussian(), np.concatenate(kept), **own), nearest
+
+
+def check(samples: Samples, sampling: Sampling, where: Path) -> None:
+    """Refuse samples of another number, or of unequally many per class, than the settings say."""
+    if len(samples.features) != sampling.images:
+        raise InputError(
+            f"{where} holds {len(samples.features)} images, and {sampling.images} are asked for; "
+            "delete it and generate again."
+        )
+    if sampling.labels == "balanced" and samples.labels is not None:
+        counts = np.bincount(samples.labels, minlength=0 if samples.columns is None else len(samples.columns))
+        few, many = int(counts.argmin()), int(counts.argmax())
+        if counts[few] != counts[many]:
+            raise InputError(
+                f"{where}: class index {few} has {counts[few]} images and class index {many} {counts[many]}, "
+                "though labels are balanced; delete it and generate again."
+            )
+
+
+def closest_pairs(copies: Copies, nearest: list[str], count: int = PAIRS) -> pd.DataFrame:
+    """Generated images nearest to a training image: place, class index, path of the latter, distance."""
+    places = copies.closest(count).tolist()
+    rows = [(i, int(copies.labels[i]), nearest[i], float(copies.distances[i])) for i in places]
+    return pd.DataFrame(rows, columns=["sample", "class_index", "path", "distance"])
+
+
+def _classes(shards: list[h5py.File]) -> Iterator[tuple[int, np.ndarray, list[str]]]:
+    """(class index, features [n, d], paths) of each class, in order."""
+    for index, group in _groups(shards):
+        yield index, _read(group, "features"), read_text(group["paths"])
+
+
+def _groups(shards: list[h5py.File]) -> Iterator[tuple[int, h5py.Group]]:
+    """(class index, group) of each class of the study's images, in order."""
+    for shard in shards:
+        if "features" not in shard:  # a reference batch has no classes
+            for group in sorted(shard.values(), key=lambda group: group.attrs["class_index"]):
+                yield int(group.attrs["class_index"]), group
+
+
+def _read(group: h5py.Group, name: str) -> np.ndarray:
+    """An array all of whose numbers are finite."""
+    values = group[name][()]
+    if not np.isfinite(values).all():
+        where = f"{group.file.filename}{group.name.rstrip('/') and f', class {group.name[1:]}'}"
+        raise InputError(f"{where}: {name} are not finite; look for broken images, delete it and run again.")
+    return values
+
+
+def _statistics(file: h5py.File, prefix: str = "") -> Gaussian | None:
+    """Statistics that a file of features holds."""
+    if f"{prefix}mean" not in file:
+        return None
+    return Gaussian.of(file[f"{prefix}mean"][()], file[f"{prefix}covariance"][()])
+
+
+def _training(weights: Path, sampling: Sampling) -> dict[str, Any]:
+    """How the generator was trained and its images drawn."""
+    trained, _ = read_artefact(weights, "a generator of `condense train`", only="nothing")
+    return {
+        "device": trained["device"],
+        "gpus": trained["workers"] if trained["device"] != "cpu" else 0,
+        "objective": trained["objective"],
+        "training_steps": trained["steps"],
+        "ema": trained["ema"],
+        "sampler": sampling.sampler,
+        "steps": sampling.steps,
+        "guidance": sampling.guidance,
+        "labels": sampling.labels,
+        "noise_seed": sampling.noise_seed,
+    }
+
+
+def _write(row: pd.DataFrame, output: Path | None) -> None:
+    if output:
+        write_table(row, output)
+    else:
+        print(row.T.dropna().to_string(header=False))

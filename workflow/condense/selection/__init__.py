@@ -1,0 +1,1 @@
+"""From real images to a subset: GADC and the baselines, and what is measured of a subset."""

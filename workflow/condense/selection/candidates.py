@@ -1,0 +1,188 @@
+"""Images of each class, as selection sees them: read from the pipeline's shards or from a user's own file."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from condense.base.errors import InputError
+from condense.base.shards import open_shard, read_text
+from condense.images.index import read_index
+
+LEAST = np.finfo(np.float32).tiny  # a probability of zero counts as this, so that its logarithm is finite
+
+
+@dataclass(frozen=True)
+class ImageClass:
+    """One class: its images in the order of their paths, and where their features are."""
+
+    name: str
+    index: int
+    paths: list[str]
+    order: np.ndarray  # rows of `source` in the order of `paths`
+    source: Any = None  # features [rows, d], an array or an HDF5 dataset; none where the selector needs none
+    log_probability: np.ndarray | None = None  # of the own class, in the order of `paths`
+    log_runner_up: np.ndarray | None = None  # of the strongest other class; only in the pipeline's shards
+    score: np.ndarray | None = None  # of the images' difficulty, in the order of `paths`
+
+    def features(self) -> np.ndarray:
+        """Read the features [n, d]. Raises InputError that names the first image whose are not finite."""
+        values = np.asarray(self.source[()])[self.order]
+        if values.ndim != 2:
+            raise InputError(f"class {self.name} has features of shape {values.shape}; they must be [n, d].")
+        wrong = ~np.isfinite(values).all(1)
+        if wrong.any():
+            path = self.paths[int(wrong.argmax())]
+            raise InputError(
+                f"the features of {path} (class {self.name}) are not finite; embed that image anew."
+            )
+        return values
+
+
+def list_classes(index: Path) -> list[ImageClass]:
+    """Classes of an index of images, without features."""
+    found = [
+        _ordered(name, rows[0].class_index, [row.path for row in rows])
+        for name, rows in read_index(index).items()
+    ]
+    return sorted(found, key=lambda images: images.index)
+
+
+@contextmanager
+def open_features(features: Path, probabilities: Path | None = None) -> Iterator[list[ImageClass]]:
+    """Classes of an embeddings shard, or of a flat HDF5 or npz file, in the order of their index.
+
+    A flat file holds `features` [N, d], `labels` [N] and optionally `paths` [N] (else images are named by
+    their row) and `probabilities`: [N] of the own class, or [N, K] with a column per label, labels ascending.
+    """
+    with ExitStack() as stack:
+        if Path(features).suffix == ".npz":
+            yield _flat(_open_npz(features), features, probabilities)
+            return
+        try:
+            file = stack.enter_context(h5py.File(features, "r", locking="best-effort"))
+        except OSError as error:
+            raise InputError(f"{features} cannot be read as HDF5 ({error}).") from None
+        if "features" in file and isinstance(file["features"], h5py.Dataset):
+            yield _flat({name: file[name] for name in file}, features, probabilities)
+            return
+        shard = stack.enter_context(open_shard(features))
+        known = stack.enter_context(open_shard(probabilities)) if probabilities else {}
+        yield sorted(
+            (_group(name, shard[name], known, probabilities) for name in shard), key=lambda found: found.index
+        )
+
+
+def add_scores(classes: list[ImageClass], origin: Path) -> list[ImageClass]:
+    """The same classes with the score of each image, from `difficulty` or `margins`."""
+    with open_shard(origin) as shard:
+        return [replace(images, score=_score(images, shard, origin)) for images in classes]
+
+
+def _score(images: ImageClass, shard: h5py.File, origin: Path) -> np.ndarray:
+    """Scores of a class in the order of its paths."""
+    if images.name not in shard:
+        raise InputError(f"{origin} has no scores of class {images.name}; make it anew.")
+    group = shard[images.name]
+    known = dict(zip(read_text(group["paths"]), group["score"][()].tolist(), strict=True))
+    if missing := next((path for path in images.paths if path not in known), None):
+        raise InputError(f"{origin} has no score of {missing}; make it anew.")
+    values = np.array([known[path] for path in images.paths], np.float64)
+    if not np.isfinite(values).all():
+        path = images.paths[int(np.argmin(np.isfinite(values)))]
+        raise InputError(f"{origin} has a score of {path} that is not finite; look at that image.")
+    return values
+
+
+def _group(name: str, group: h5py.Group, known: Mapping[str, Any], origin: Path | None) -> ImageClass:
+    """Class of one group of an embeddings shard, with its probabilities where a file of them is given."""
+    paths, log_probability, log_runner_up = read_text(group["paths"]), None, None
+    if origin:
+        if name not in known or read_text(known[name]["paths"]) != paths:
+            raise InputError(f"{origin} does not list the images of class {name}; classify them anew.")
+        log_probability, log_runner_up = (
+            known[name][key][()] for key in ("log_probability", "log_runner_up")
+        )
+        if not (log_probability <= 0).all():
+            raise InputError(f"{origin} holds a log-probability of class {name} above 0; classify anew.")
+    found = _ordered(name, int(group.attrs["class_index"]), paths, group["features"], log_probability)
+    return found if log_runner_up is None else replace(found, log_runner_up=log_runner_up[found.order])
+
+
+def _ordered(
+    name: str, index: int, paths: list[str], source: Any = None, log_probability: np.ndarray | None = None
+) -> ImageClass:
+    """Put the images of a class in the order of their paths, so that no order of files changes a subset."""
+    order = np.array(sorted(range(len(paths)), key=paths.__getitem__), dtype=np.int64)
+    if log_probability is not None:
+        log_probability = np.maximum(log_probability[order], np.log(LEAST))
+    return ImageClass(name, index, [paths[i] for i in order], order, source, log_probability)
+
+
+def _open_npz(path: Path) -> Mapping[str, Any]:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as npz ({error}).") from None
+
+
+def _flat(arrays: Mapping[str, Any], origin: Path, probabilities: Path | None) -> list[ImageClass]:
+    """Classes of a user's own file: sorted labels, each with its rows."""
+    if probabilities:
+        raise InputError(
+            f"{origin} is not a shard of the pipeline; put its probabilities into that same file."
+        )
+    for name in ("features", "labels"):
+        if name not in arrays:
+            raise InputError(f"{origin} has no array '{name}'; it needs features [N, d] and labels [N].")
+    features, labels = arrays["features"][()], _text_or_number(arrays["labels"])
+    rows, names = len(features), np.unique(labels)
+    for name in ("labels", "paths", "probabilities"):
+        if name in arrays and len(arrays[name]) != rows:
+            raise InputError(
+                f"{origin} has {len(arrays[name])} {name} for {rows} features; give one per row."
+            )
+    paths = np.array([str(row) for row in range(rows)]) if "paths" not in arrays else _text(arrays["paths"])
+    if len(np.unique(paths)) < rows:
+        raise InputError(f"{origin} names two images alike in 'paths'; a path must be unique.")
+    own = _own_probability(arrays, labels, names, origin)
+    found = []
+    for index, name in enumerate(names):
+        members = np.flatnonzero(labels == name)
+        logs = None if own is None else np.log(np.maximum(own[members], LEAST))
+        label = int(name) if np.issubdtype(names.dtype, np.number) else index
+        found.append(_ordered(str(name), label, paths[members].tolist(), features[members], logs))
+    return found
+
+
+def _own_probability(
+    arrays: Mapping[str, Any], labels: np.ndarray, names: np.ndarray, origin: Path
+) -> np.ndarray | None:
+    """Probability [N] of each row's own class, or none where the file has none."""
+    if "probabilities" not in arrays:
+        return None
+    values = np.asarray(arrays["probabilities"][()], dtype=np.float64)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise InputError(f"{origin} holds probabilities outside [0, 1]; give probabilities, not logits.")
+    if values.ndim == 1:
+        return values
+    if values.ndim != 2 or values.shape[1] != len(names):
+        raise InputError(
+            f"{origin} has probabilities of shape {values.shape} for {len(names)} labels; "
+            "give [N] of the own class, or [N, labels] in ascending order of the labels."
+        )
+    return values[np.arange(len(values)), np.searchsorted(names, labels)]
+
+
+def _text(array: Any) -> np.ndarray:
+    """Strings of an npz array or of an HDF5 dataset."""
+    return np.array(read_text(array)) if isinstance(array, h5py.Dataset) else np.asarray(array).astype(str)
+
+
+def _text_or_number(array: Any) -> np.ndarray:
+    """Labels as numbers where they are numbers, else as text."""
+    return np.asarray(array[()]) if np.issubdtype(array.dtype, np.integer) else _text(array)

@@ -1,0 +1,118 @@
+"""Stage difficulty: how hard a trained generator finds each image, by its denoising loss, class by class."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from torch import Tensor
+
+from condense.base.errors import InputError
+from condense.base.memory import keep_freed_memory
+from condense.base.progress import say, track
+from condense.base.seeds import stream
+from condense.base.shards import write_shard
+from condense.config.options import take
+from condense.config.settings import Autoencoder, Images
+from condense.diffusion import adm, autoencoders, flow
+from condense.diffusion.adm import Predict
+from condense.diffusion.generate import read_generator
+from condense.images.index import read_index
+from condense.images.sources import batches, centre_crop, source
+
+TIMES = 10  # at which the loss of an image is measured, evenly spaced
+BATCH = 32  # images
+
+
+@take(images=Images, autoencoder=Autoencoder)
+def difficulty(
+    index: Annotated[Path, typer.Option(help="Index of the images of a shard.")],
+    weights: Annotated[Path, typer.Option(help="Generator, from `train` or `import-checkpoint`.")],
+    resolution: Annotated[int, typer.Option(help="Side of the images that the generator knows, in pixels.")],
+    output: Annotated[Path, typer.Option(help="Denoising loss of each image (HDF5).")],
+    images: Images,
+    autoencoder: Autoencoder,
+) -> None:
+    """Measure how hard a generator finds each image: its denoising loss, the mean over noise levels."""
+    keep_freed_memory()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network, captions, about = read_generator(weights, device)
+    model = autoencoders.load(autoencoder, device)
+    opened, classes = source(images), read_index(index)
+    groups = [
+        [(row.path, row.class_index, name) for row in rows[at : at + BATCH]]
+        for name, rows in classes.items()
+        for at in range(0, len(rows), BATCH)
+    ]
+    found: dict[str, list[tuple[str, float]]] = {name: [] for name in classes}
+    stream_of = batches(groups, lambda item: np.asarray(centre_crop(opened.open(item[0]), resolution)))
+    for batch in track(stream_of, "difficulty", len(groups)):
+        if batch.unreadable and images.unreadable == "fail":
+            raise InputError(
+                f"{batch.unreadable[0][1]}; repair or remove it, or set images.unreadable: skip."
+            )
+        if not batch.paths:
+            continue
+        paths, numbers, (name, *_) = zip(*batch.paths, strict=True)
+        label = torch.full((len(paths),), _label(name, numbers[0], about, weights), device=device)
+        text = {} if captions is None else {"text": captions[label]}
+        clean, _ = model.encode(torch.from_numpy(batch.pixels).to(device).permute(0, 3, 1, 2) / 127.5 - 1)
+        if clean.shape[1:] != torch.Size(about["shape"]):
+            raise InputError(f"{weights} takes {about['shape']}, the images give {list(clean.shape[1:])}.")
+        predict = _conditioned(network, label, text)
+        loss = denoising_losses(predict, clean, about["objective"], paths)
+        found[name] += zip(paths, loss.tolist(), strict=True)
+    groups = [
+        (name, rows[0].class_index, _arrays(found[name])) for name, rows in classes.items() if found[name]
+    ]
+    write_shard(output, {"generator": str(weights)}, groups)
+    say(f"{sum(map(len, found.values()))} images -> {output}")
+
+
+@torch.inference_mode()
+def denoising_losses(predict: Predict, clean: Tensor, objective: str, names: tuple[str, ...]) -> Tensor:
+    """Mean squared error of the prediction [b] over `TIMES` evenly spaced times; low is easy.
+
+    One draw of noise per image, keyed on its name, serves every time, so that the ranking is reproducible.
+    Source: Huang et al. 2025 (D2C), algorithm 2: squared error between the noise and its prediction.
+    """
+    # ASSUME: the paper leaves number and placement of the times and the draws of noise open
+    noise = torch.stack(
+        [torch.randn(clean.shape[1:], generator=stream("difficulty", name)) for name in names]
+    )
+    noise, total = noise.to(clean), torch.zeros(len(clean), device=clean.device)
+    for number in range(TIMES):
+        share = (number + 0.5) / TIMES
+        if objective == "adm":
+            t = torch.full((len(clean),), int(share * adm.TIMES), device=clean.device)
+            output = predict(adm.diffuse(clean, t, noise), t)
+            total += adm.loss_terms(output, clean, t, noise)[0]
+        else:
+            t = torch.full((len(clean),), share, device=clean.device)
+            total += flow.losses(predict, clean, t, noise)
+    return total / TIMES
+
+
+def _conditioned(network: torch.nn.Module, label: Tensor, text: dict[str, Tensor]) -> Callable:
+    def predict(x: Tensor, t: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=x.device.type == "cuda"):
+            return network(x, t, label, **text).float()
+
+    return predict
+
+
+def _label(name: str, number: int, about: dict, weights: Path) -> int:
+    """Label of a class for the generator: its own order of names where it has one, else the study's."""
+    names = about.get("names")
+    if names is None:
+        return number
+    if name not in names:
+        raise InputError(f"{weights} does not know class {name!r}; it knows classes by their WordNet ids.")
+    return names.index(name)
+
+
+def _arrays(rows: list[tuple[str, float]]) -> dict:
+    paths, losses = zip(*rows, strict=True)
+    return {"score": np.array(losses, np.float32), "paths": list(paths)}

@@ -1,0 +1,116 @@
+"""Stage measure: what can be said of a subset before anything is trained on it, in one encoder's features."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import torch
+import typer
+from torch import Tensor
+
+from condense.base.errors import InputError
+from condense.base.gaussian import Gaussian, Moments
+from condense.base.memory import keep_freed_memory
+from condense.base.shards import create, open_shard
+from condense.base.storage import replacing
+from condense.base.tables import read_table, write_table
+from condense.config.options import take
+from condense.config.settings import Gadc
+from condense.images.subset import chosen_paths
+from condense.scoring.frechet import frechet_distance
+from condense.scoring.manifold import compare
+from condense.selection.candidates import ImageClass, open_features
+from condense.selection.objective import Objective
+
+NEIGHBOURS, WIDE_NEIGHBOURS = 3, 5  # as for samples; one less than its images where a subset is smaller
+
+
+def moments(
+    embeddings: Annotated[list[Path], typer.Argument(help="All embeddings shards of an encoder.")],
+    output: Annotated[Path, typer.Option(help="Mean and covariance of the features (HDF5).")],
+) -> None:
+    """Compute mean and covariance of an encoder's features of all images."""
+    found = Moments()
+    for path in embeddings:
+        with open_shard(path) as file:
+            for group in file.values():
+                found.add(group["features"][()])
+    gaussian = found.gaussian()
+    with replacing(output) as beside, create(beside) as file:
+        file["mean"], file["covariance"] = gaussian.mean.numpy(), gaussian.covariance.numpy()
+        file.attrs["complete"] = True
+
+
+@take(settings=Gadc)
+def measure(
+    settings: Gadc,
+    features: Annotated[list[Path], typer.Option(help="Embeddings, a file per shard.")],
+    probabilities: Annotated[list[Path], typer.Option(help="Probabilities, a file per shard, as ordered.")],
+    everything: Annotated[Path, typer.Option(help="Moments of those embeddings, from `moments`.")],
+    subset: Annotated[Path, typer.Option(help="Subset to look at.")],
+    diagnostics: Annotated[Path, typer.Option(help="Diagnostics of its selection.")],
+    output: Annotated[Path, typer.Option(help="One row (CSV).")],
+    method: Annotated[str, typer.Option(help="Name of the method that chose the subset.")],
+    budget: Annotated[str, typer.Option(help="Name of its budget.")],
+    objective: Annotated[str, typer.Option(help="Name of the objective that the settings define.")],
+) -> None:
+    """Measure a subset against its dataset, class by class, without training anything."""
+    keep_freed_memory()
+    chosen = chosen_paths(subset)
+    rows, seen = [], Moments()
+    for images in _classes(features, probabilities):
+        at = positions(images, chosen.pop(images.name, []), subset)
+        values = torch.from_numpy(images.features())
+        seen.add(values[at])
+        surprise = -torch.from_numpy(images.log_probability).double()
+        rows.append(measure_class(values, surprise, at, settings))
+    if chosen:
+        raise InputError(f"{subset} names class {next(iter(chosen))}, which is not embedded; select anew.")
+    with open_shard(everything) as file:
+        whole = Gaussian.of(file["mean"][()], file["covariance"][()])
+    row = {"method": method, "budget": budget, "images": seen.count}
+    row["fid"] = frechet_distance(seen.gaussian(), whole)
+    row |= pd.DataFrame(rows).mean().to_dict()
+    row |= {"seconds": read_table(diagnostics)["seconds"].sum()}
+    row |= {"measured_by": objective, "encoder": settings.encoder, "classes": len(rows)}
+    row |= {"neighbours": f"{NEIGHBOURS} and {WIDE_NEIGHBOURS}"}
+    write_table(pd.DataFrame([row]), output)
+
+
+def measure_class(features: Tensor, surprise: Tensor, chosen: Tensor, settings: Gadc) -> dict[str, float]:
+    """Terms of the objective and overlap of the chosen images [m] with their class [n, d].
+
+    Precision, recall, density and coverage (Kynkäänniemi et al. 2019, Naeem et al. 2020) take the subset for
+    the generated images; its precision is one, since every chosen image is an image of the class.
+    """
+    mean = dataclasses.replace(settings, confidence="mean")
+    objective = Objective(features[None], surprise[None], mean)
+    terms = objective.terms(torch.zeros(1, dtype=torch.long), chosen[None])
+    found = {
+        "objective": objective.total(terms).item(),
+        "transport": terms.transport.item(),
+        "statistics": terms.statistics.item(),
+        "confidence": surprise[chosen].mean().item(),
+    }
+    if len(chosen) > 1:
+        wide = min(WIDE_NEIGHBOURS, len(features) - 1)
+        found |= vars(compare(features[chosen], features, min(NEIGHBOURS, len(chosen) - 1), wide))
+    return found
+
+
+def positions(images: ImageClass, paths: Sequence[str], origin: Path) -> Tensor:
+    """Where the chosen images stand in their class."""
+    place = {path: number for number, path in enumerate(images.paths)}
+    if missing := next((path for path in paths if path not in place), None):
+        raise InputError(f"{origin} names {missing}, which is not embedded; select anew.")
+    if not paths:
+        raise InputError(f"{origin} holds no image of class {images.name}; select anew.")
+    return torch.tensor([place[path] for path in paths])
+
+
+def _classes(features: Sequence[Path], probabilities: Sequence[Path]) -> Iterator[ImageClass]:
+    for embedded, classified in zip(features, probabilities, strict=True):
+        with open_features(embedded, classified) as classes:
+            yield from classes

@@ -1,0 +1,221 @@
+"""The objective of GADC (sec. 3): transport + alpha * statistics + beta * confidence, for a batch of classes.
+
+`Objective.terms` is the definition, in float64. `Objective.extend` gives "shared images + one candidate" for
+every candidate, fast and to float32 accuracy; `Objective.best` uses it to discard candidates and the
+definition to decide, so that precision, batch size, threads and device do not change a decision.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from condense.base.errors import InputError
+from condense.config.settings import Gadc
+from condense.transport.partial import Transport, squared_distances, take_rows
+
+TIE = 1e-9  # objectives within this relative margin are equal, and the lower index is taken
+ERROR = {torch.float32: 2e-5, torch.float64: 1e-10}  # relative error that `extend` stays below
+LEADERS = 128  # candidates that a look remembers; all of a class of at most twice as many
+ELEMENTS = {"cpu": 2**18, "cuda": 2**25}  # of a temporary tensor
+
+
+class Terms(NamedTuple):
+    """Unweighted terms of the objective and the mass shipped, each [b] and float64."""
+
+    transport: Tensor
+    statistics: Tensor
+    confidence: Tensor
+    mass: Tensor
+
+
+class Look(NamedTuple):
+    """Best image to join each class's shared ones: index, objective, leading candidates in order of index."""
+
+    image: Tensor  # [classes]
+    value: Tensor  # [classes]
+    leaders: Tensor  # [classes, LEADERS], fewer where there are fewer
+
+
+class Objective:
+    """The objective of the subsets of several classes that have the same number of images."""
+
+    def __init__(self, features: Tensor, surprise: Tensor | None, settings: Gadc):
+        """Take features [classes, n, d] and -log p(own class | image) [classes, n], needed where beta > 0."""
+        _check(features, surprise, settings)
+        exact = features.to(torch.float64)
+        self.settings, self.device = settings, features.device
+        self.precision = getattr(torch, settings.precision)
+        self.error = max(ERROR[self.precision], 2 * (settings.tolerance or 0))
+        self.exact = exact - exact.mean(1, keepdim=True)  # the class mean is 0 from here on
+        self.features = self.exact.to(self.precision)
+        self.std = _std(self.exact)
+        self.surprise = surprise.to(torch.float64) if settings.beta > 0 else torch.zeros_like(exact[..., 0])
+        self.transport = self._transport() if settings.transport else None
+
+    def _transport(self) -> Transport:
+        chosen, cost = self.settings, squared_distances(self.exact)
+        self.median = _typical(cost)
+        unit = self.median if chosen.epsilon_unit == "median" else torch.ones_like(self.median)
+        return Transport(
+            cost, chosen.epsilon * unit, chosen.capacity, chosen.iterations, chosen.tolerance, self.precision
+        )
+
+    @property
+    def scale(self) -> Tensor:
+        """Median cost over epsilon [classes]; NaN where there is no transport."""
+        if self.transport is None:
+            return self.std.new_full((len(self.std),), torch.nan)
+        return self.median / self.transport.epsilon
+
+    def aim(self, subsets: Tensor) -> None:
+        """Let `extend` start near the solution of subsets [classes, m], where it may (see Transport.aim)."""
+        if self.transport and self.settings.tolerance and subsets.shape[1]:
+            every = torch.arange(len(subsets), device=self.device)
+            self.transport.aim(self.transport.solve(every, subsets).potential)
+
+    def terms(self, classes: Tensor, subsets: Tensor) -> Terms:
+        """Terms of subsets [b, m] of the classes [b], by definition."""
+        parts = []
+        room = max(1, ELEMENTS[self.device.type] * 4 // (subsets.shape[1] * max(self.exact.shape[1:])))
+        for some, chosen in zip(classes.split(room), subsets.split(room), strict=True):
+            images = self.exact[some[:, None], chosen]
+            mean, std = images.mean(1), _std(images)
+            statistics = self._statistics(mean.square().sum(1), std - self.std[some])
+            confidence = self.surprise[some[:, None], chosen].mean(1)
+            plan = (
+                self.transport.solve(some, chosen) if self.transport else (torch.zeros_like(confidence),) * 2
+            )
+            parts.append(Terms(plan[0], statistics, confidence, plan[1]))
+        return Terms(*map(torch.cat, zip(*parts, strict=True)))
+
+    def total(self, terms: Terms) -> Tensor:
+        """Weighted sum of the terms [b]."""
+        return (
+            terms.transport + self.settings.alpha * terms.statistics + self.settings.beta * terms.confidence
+        )
+
+    def value(self, classes: Tensor, subsets: Tensor, greedy: bool = False) -> Tensor:
+        """Objective of subsets [b, m]; in the greedy stage the last image is the candidate."""
+        terms = self.terms(classes, subsets)
+        if greedy and self.settings.confidence == "candidate":
+            # RELEASE: the greedy stage adds the candidate's confidence alone instead of the subset's mean.
+            terms = terms._replace(confidence=self.surprise[classes, subsets[:, -1]])
+        return self.total(terms)
+
+    def extend(self, shared: Tensor, candidates: Tensor, greedy: bool = False) -> Tensor:
+        """Objective of each class's shared images [classes, m - 1] with each of its candidates."""
+        room = max(1, ELEMENTS[self.device.type] // (len(shared) * self.exact.shape[1]))
+        parts = candidates.split(room, 1)
+        return torch.cat([self._extend(shared, part, greedy) for part in parts], 1)
+
+    def _extend(self, shared: Tensor, candidates: Tensor, greedy: bool) -> Tensor:
+        surprise = self.surprise.gather(1, candidates)
+        if not (greedy and self.settings.confidence == "candidate"):
+            common = self.surprise.gather(1, shared).sum(1, keepdim=True)
+            surprise = (surprise + common) / (shared.shape[1] + 1)
+        value = self.settings.beta * surprise
+        if self.settings.alpha > 0:
+            value += self.settings.alpha * self._extend_statistics(shared, candidates)
+        if self.transport:
+            value += self.transport.extend(shared, candidates)
+        return value
+
+    def _extend_statistics(self, shared: Tensor, candidates: Tensor) -> Tensor:
+        """Update mean and variance of the shared images by each candidate (Welford): O(d) per candidate."""
+        size, images = shared.shape[1] + 1, take_rows(self.exact, shared)
+        mean = images.mean(1, keepdim=True) if size > 1 else torch.zeros_like(self.exact[:, :1])
+        scatter = (images - mean).square().sum(1, keepdim=True)
+        mean, std = mean.to(self.precision), self.std[:, None].to(self.precision)
+        offset = take_rows(self.features, candidates) - mean
+        moved = torch.linalg.vector_norm(torch.add(mean * size, offset), dim=2) / size
+        if size == 1:
+            return self._statistics(moved.square(), -std.expand_as(offset))
+        scatter = (scatter / (size - 1)).to(self.precision)
+        spread = torch.addcmul(scatter, offset, offset, value=1 / size, out=offset).sqrt_()
+        return self._statistics(moved.square(), spread.sub_(std))
+
+    def _statistics(self, mean_gap: Tensor, std_gap: Tensor) -> Tensor:
+        """Combine the squared gap of the means [...] and the gaps of the standard deviations [..., d]."""
+        if self.settings.statistics == "paper":
+            # PAPER: GADC sec. 3.3, |mu_S - mu_T|_2^2 + |sigma_S - sigma_T|_1^2
+            return mean_gap + std_gap.abs().sum(-1).square()
+        # RELEASE: squared L2 gap of the deviations (diagonal Bures), the mean weighted 1.25
+        return 1.25 * mean_gap + torch.linalg.vector_norm(std_gap, dim=-1).square()
+
+    def best(
+        self,
+        shared: Tensor,
+        greedy: bool = False,
+        against: tuple[Tensor, Tensor] | None = None,
+        among: Tensor | None = None,
+    ) -> Look:
+        """Find the image that joins each class's shared ones best, of all or `among` some [classes, b].
+
+        `against` is the image [classes] that holds the place and the objective [classes] with it: where no
+        other can be below, the value is inf. Ties go to the lower index.
+        """
+        if among is None:
+            among = torch.arange(self.exact.shape[1], device=self.device).expand(len(shared), -1)
+        rough = self.extend(shared, among, greedy)
+        rough.masked_fill_((among[:, :, None] == shared[:, None]).any(2), torch.inf)
+        count = rough.shape[1]
+        leaders = rough.topk(LEADERS if count > 2 * LEADERS else count, largest=False).indices
+        limit = torch.full_like(rough[:, 0], torch.inf)
+        if against is not None:
+            rough.masked_fill_(among == against[0][:, None], torch.inf)
+            limit = against[1].to(rough.dtype)
+        limit = torch.minimum(limit, rough.amin(1) * (1 + self.error))
+        classes, places = (rough <= limit[:, None] * (1 + self.error)).nonzero(as_tuple=True)
+        exact = torch.full_like(rough, torch.inf, dtype=torch.float64)
+        if len(classes):
+            subsets = torch.cat([shared[classes], among[classes, places][:, None]], 1)
+            exact[classes, places] = self.value(classes, subsets, greedy)
+        place, value = lowest(exact)
+        return Look(among.gather(1, place[:, None])[:, 0], value, among.gather(1, leaders).sort(1).values)
+
+
+def lowest(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Position and value of the smallest entry of each row; of those tied with it the first."""
+    least = values.amin(1, keepdim=True)
+    first = (values <= least + TIE * least.abs()).int().argmax(1)
+    return first, values.gather(1, first[:, None])[:, 0]
+
+
+def _std(features: Tensor) -> Tensor:
+    """Unbiased standard deviation over the images of [b, m, d]; zero for a single image."""
+    return features.std(1) if features.shape[1] > 1 else torch.zeros_like(features[:, 0])
+
+
+def _typical(cost: Tensor) -> Tensor:
+    """Median cost between the images of each class; the mean where that is zero, one where all are equal."""
+    above, beside = torch.triu_indices(*cost.shape[1:], offset=1, device=cost.device)
+    if not len(above):
+        return cost.new_ones(len(cost))
+    pairs = cost[:, above, beside]
+    typical = pairs.median(1).values
+    typical = torch.where(typical > 0, typical, pairs.mean(1))
+    return torch.where(typical > 0, typical, torch.ones_like(typical))
+
+
+def _check(features: Tensor, surprise: Tensor | None, settings: Gadc) -> None:
+    """Refuse what has no objective."""
+    if features.ndim != 3:
+        raise InputError(f"features have shape {tuple(features.shape)}; they must be [classes, n, d].")
+    if surprise is not None and surprise.shape != features.shape[:2]:
+        raise InputError(
+            f"-log p has shape {tuple(surprise.shape)}; it must be [classes, n] as the features."
+        )
+    finite = torch.isfinite(features).all(2)
+    if not finite.all():
+        row = (~finite).nonzero()[0, 1].item()
+        raise InputError(f"the features of image {row} of a class are not finite; leave that image out.")
+    for name, least in (("alpha", 0), ("beta", 0), ("capacity", 1)):
+        if not getattr(settings, name) >= least:
+            raise InputError(f"{name} is {getattr(settings, name)}; it must be at least {least}.")
+    if not settings.epsilon > 0:
+        raise InputError(f"epsilon is {settings.epsilon}; it must be positive.")
+    if settings.beta > 0 and surprise is None:
+        raise InputError("the confidence term (beta > 0) needs probabilities; give them, or set beta to 0.")
+    if surprise is not None and not ((surprise >= 0) & torch.isfinite(surprise)).all():
+        raise InputError("probabilities of the own class must lie in (0, 1].")

@@ -1,0 +1,191 @@
+"""Greedy construction and exchange (GADC sec. 3.4) for a batch of classes of equal size.
+
+An exchange ends in a 1-swap optimum. Such optima differ by several per cent, so `exchange` looks at a few
+of them by variable neighbourhood search (Mladenović & Hansen 1997): disturb the best subset, exchange again,
+keep the better one, and disturb more after each failure. On the way a position is offered the candidates that
+led when all were last tried there; the last descent tries all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from condense.base.errors import InputError
+from condense.base.seeds import stream
+from condense.config.settings import Gadc
+from condense.selection.objective import TIE, Objective, Terms, lowest
+
+DISTURBED = 2  # images that a restart replaces, and one more after each that found nothing better
+RELEASED_MARGIN = 1e-8  # RELEASE: a swap is accepted when it lowers the objective by more than this
+
+
+@dataclass
+class Exchange:
+    """Where the exchange of each class ended."""
+
+    subsets: Tensor  # [classes, m]
+    value: Tensor  # [classes], objective
+    swaps: Tensor  # [classes], accepted
+    passes: Tensor  # [classes], over all positions
+    optimal: Tensor  # [classes], whether no single swap lowers the objective
+    history: list[Tensor]  # objective [classes] before the first swap and after each round
+
+
+@dataclass
+class Selection:
+    """Subsets of one budget for a batch of classes, ranked, and how they came about."""
+
+    end: Exchange
+    terms: Terms  # each [classes]
+    greedy: Tensor  # [classes], objective before the exchange
+    scale: Tensor  # [classes], median cost over epsilon
+    path: Tensor  # [classes, budget], objective after each image that was added greedily
+
+
+def condense(
+    features: Tensor, surprise: Tensor | None, budgets: Sequence[int], settings: Gadc
+) -> dict[int, Selection]:
+    """Choose subsets of each budget from each class of [classes, n, d] features.
+
+    `surprise` is -log p(own class | image) [classes, n], needed where beta > 0. The greedy path is computed
+    once for all budgets. Raises InputError for a budget that is not in 1..n, and for features or settings
+    without an objective.
+    """
+    for budget in budgets:
+        if not 1 <= budget <= features.shape[1]:
+            raise InputError(
+                f"budget {budget} is not between 1 and the {features.shape[1]} images of a class."
+            )
+    objective = Objective(features, surprise, settings)
+    path, chosen = greedy(objective, max(budgets)), {}
+    every = torch.arange(len(path), device=path.device)
+    sizes = range(1, max(budgets) + 1)
+    values = torch.stack([objective.value(every, path[:, :size]) for size in sizes], 1)
+    for budget in budgets:
+        start = path[:, :budget]
+        if settings.exchange == "optimal":
+            end = exchange(objective, start, settings.restarts)
+        else:
+            end = exchange_as_released(
+                objective, start, settings.swaps if settings.exchange == "released" else 0
+            )
+        terms = objective.terms(every, end.subsets)
+        chosen[budget] = Selection(end, terms, end.history[0], objective.scale, values[:, :budget])
+    return chosen
+
+
+def greedy(objective: Objective, budget: int) -> Tensor:
+    """Add the image that lowers the objective most until there are `budget`: [classes, budget], in order.
+
+    The first t images are the greedy subset of size t, so that one path serves every budget.
+    """
+    path = torch.empty(len(objective.exact), 0, dtype=torch.long, device=objective.device)
+    for _ in range(budget):
+        objective.aim(path)
+        path = torch.cat([path, objective.best(path, greedy=True).image[:, None]], 1)
+    return path
+
+
+def exchange(objective: Objective, subsets: Tensor, restarts: int = 0) -> Exchange:
+    """Exchange until no single swap lowers the objective (by more than the relative margin of a tie).
+
+    `restarts` is how many times the best subset so far is disturbed and exchanged again.
+    """
+    state, leaders = _begin(objective, subsets), {}
+    _descend(objective, state, leaders)
+    disturbed = torch.full_like(state.swaps, DISTURBED)
+    for number in range(restarts):
+        draws = stream(
+            "exchange", number
+        )  # anew, because classes of a batch use up different numbers of draws
+        trial = _begin(objective, _disturb(state.subsets, disturbed, leaders, draws))
+        _descend(objective, trial, leaders)
+        state.passes += trial.passes
+        better = trial.value < state.value - TIE * state.value.abs()
+        disturbed = torch.where(better, DISTURBED, disturbed + 1)
+        state.subsets = torch.where(better[:, None], trial.subsets, state.subsets)
+        state.value = torch.where(better, trial.value, state.value)
+        state.swaps += torch.where(better, trial.swaps, 0)
+        state.history.append(state.value)
+    _descend(objective, state)
+    state.optimal[:] = True
+    return state
+
+
+def _descend(objective: Objective, state: Exchange, leaders: dict[int, Tensor] | None = None) -> None:
+    """Give each position in turn its best image until a whole round of positions finds no improvement.
+
+    With `leaders` by position only those are tried; positions that have none yet are filled in.
+    """
+    size, idle, step = state.subsets.shape[1], torch.zeros_like(state.swaps), 0
+    objective.aim(state.subsets)
+    while (idle < size).any():
+        position, among = step % size, None if leaders is None else leaders.get(step % size)
+        state.passes += (position == 0) & (idle < size)
+        against = (state.subsets[:, position], state.value)
+        look = objective.best(_without(state.subsets, position), against=against, among=among)
+        if leaders is not None and among is None:
+            leaders[position] = look.leaders
+        better = (look.value < state.value - TIE * state.value.abs()) & (idle < size)
+        if better.any():
+            _accept(state, better, position, look.image, look.value)
+            objective.aim(state.subsets)
+        idle, step = torch.where(better, 1, idle + 1), step + 1
+    state.history.append(state.value)
+
+
+def _disturb(subsets: Tensor, count: Tensor, leaders: dict[int, Tensor], draws: torch.Generator) -> Tensor:
+    """Replace `count` [classes] images, at random positions, by random ones of those that led there."""
+    disturbed, size = subsets.clone(), subsets.shape[1]
+    positions = torch.randperm(size, generator=draws)[: int(count.max())]
+    for number, position in enumerate(positions.tolist()):
+        offered = leaders[position]
+        offered = offered[:, torch.randperm(offered.shape[1], generator=draws).to(offered.device)]
+        free = ~(offered[:, :, None] == disturbed[:, None]).any(2)
+        drawn = offered.gather(1, free.int().argmax(1, keepdim=True))[:, 0]
+        swapped = free.any(1) & (number < count)
+        disturbed[:, position] = torch.where(swapped, drawn, disturbed[:, position])
+    return disturbed
+
+
+def exchange_as_released(objective: Objective, subsets: Tensor, swaps: int = 30) -> Exchange:
+    """Make the single best swap of all positions and images, at most `swaps` times."""
+    state = _begin(objective, subsets)
+    while len(state.history) <= swaps and not state.optimal.all():
+        tries = [
+            objective.best(
+                _without(state.subsets, position), against=(state.subsets[:, position], state.value)
+            )
+            for position in range(subsets.shape[1])
+        ]
+        found = torch.stack([look.image for look in tries], 1)
+        values = torch.stack([look.value for look in tries], 1)
+        position, value = lowest(values)
+        better = (value < state.value - RELEASED_MARGIN) & ~state.optimal
+        state.passes += ~state.optimal
+        _accept(state, better, position, found.gather(1, position[:, None])[:, 0], value)
+        state.optimal = ~better
+        if better.any():
+            state.history.append(state.value.clone())
+    return state
+
+
+def _begin(objective: Objective, subsets: Tensor) -> Exchange:
+    every = torch.arange(len(subsets), device=subsets.device)
+    value, none = objective.value(every, subsets), torch.zeros_like(every)
+    return Exchange(subsets.clone(), value, none.clone(), none.clone(), none.bool(), [value.clone()])
+
+
+def _accept(state: Exchange, better: Tensor, position: Tensor | int, found: Tensor, value: Tensor) -> None:
+    """Put the found image at the position of those classes where it is better."""
+    every = torch.arange(len(found), device=found.device)
+    kept = state.subsets[every, position]
+    state.subsets[every, position] = torch.where(better, found, kept)
+    state.value = torch.where(better, value, state.value)
+    state.swaps += better
+
+
+def _without(subsets: Tensor, position: int) -> Tensor:
+    return torch.cat([subsets[:, :position], subsets[:, position + 1 :]], 1)

@@ -1,0 +1,82 @@
+"""Stage patches: feature maps of a subset's images and mirror images, targets of the feature alignment.
+
+Both orientations are kept, so that a training step flips image and target together (Yu et al. 2025).
+"""
+
+import csv
+from pathlib import Path
+from typing import Annotated
+
+import h5py
+import numpy as np
+import torch
+import torch.nn.functional as F
+import typer
+from torch import Tensor
+
+from condense.base.errors import InputError
+from condense.base.progress import track
+from condense.base.storage import replacing
+from condense.config.options import take
+from condense.config.settings import Images
+from condense.encoders.encoder import Encoder
+from condense.images.sources import centre_crop, source
+
+BATCH = 32
+PIXELS = 16  # image pixels along a side of a token: 8 of the autoencoder times the patch of 2
+
+
+@take(images=Images)
+def patches(
+    subset: Annotated[Path, typer.Option(help="Subset table with column path.")],
+    encoder: Annotated[Path, typer.Option(help="Encoder, from `encoder`.")],
+    output: Annotated[Path, typer.Option(help="Feature maps (HDF5).")],
+    resolution: Annotated[int, typer.Option(help="Side of the images, in pixels.")],
+    images: Images,
+) -> None:
+    """Compute the features of each patch of a subset's images, and of their mirror images."""
+    with subset.open(newline="") as file:
+        paths = [row["path"] for row in csv.DictReader(file)]
+    model = Encoder(encoder, "cuda" if torch.cuda.is_available() else "cpu")
+    side = input_side(model, resolution)
+    width, *grid = features(model, np.zeros((1, resolution, resolution, 3), np.uint8), side).shape[1:]
+    opened = source(images)
+    with replacing(output) as beside, h5py.File(beside, "w") as file:
+        file["path"] = np.array(paths, dtype=h5py.string_dtype())
+        stored = file.create_dataset("features", (len(paths), 2, *grid, width), np.float16)
+        for start in track(range(0, len(paths), BATCH), "aligning"):
+            names = paths[start : start + BATCH]
+            pixels = np.stack([centre_crop(opened.open(name), resolution) for name in names])
+            for mirror, view in enumerate((pixels, pixels[:, :, ::-1])):
+                found = features(model, view, side).permute(0, 2, 3, 1).half()
+                if not found.isfinite().all():
+                    raise InputError(f"{', '.join(names[:3])}, …: a feature is not finite; check {encoder}.")
+                stored[start : start + len(names), mirror] = found.cpu().numpy()
+
+
+def input_side(encoder: Encoder, resolution: int) -> int:
+    """Side of the encoder's input: one patch for each token of the generator where the encoder allows it.
+
+    A transformer of timm with `dynamic_img_size` does: DINOv2 with patches of 14 sees 256 pixels as 224 and
+    512 as 448. Any other sees what it was made for.
+    """
+    network = encoder.network
+    if getattr(network, "dynamic_img_size", False):
+        return resolution * network.patch_embed.patch_size[0] // PIXELS
+    return encoder.preprocess.side
+
+
+@torch.inference_mode()
+def features(encoder: Encoder, pixels: np.ndarray, side: int) -> Tensor:
+    """Features [b, d, h, w] of uint8 images [b, r, r, 3], resized to `side` as the alignment's authors do."""
+    batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(encoder.device)
+    batch = encoder.preprocess.normalise(batch)
+    if batch.shape[2] != side:
+        batch = F.interpolate(batch, (side, side), mode="bicubic")
+    if not hasattr(encoder.network, "forward_features"):
+        raise InputError(f"encoder {encoder.name} gives no feature map; align to a timm model.")
+    found = encoder.network.forward_features(batch).float()
+    if found.dim() == 3:
+        found = found[:, getattr(encoder.network, "num_prefix_tokens", 0) :].transpose(1, 2)
+        found = found.unflatten(2, (round(found.shape[2] ** 0.5), -1))
+    return found

@@ -1,0 +1,143 @@
+"""One training as a state that is advanced step by step: network, average, optimiser, history."""
+
+from contextlib import nullcontext
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from condense.base.errors import InputError
+from condense.config.settings import Training
+from condense.diffusion.transformer import Transformer
+from condense.training.alignment import alignment_losses
+from condense.training.examples import Batch, Examples
+from condense.training.workers import Workers
+
+COLUMNS = ("loss", "gradient_norm", "learning_rate")
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class Trainer:
+    """Optimises a network; on CUDA compiled, in bf16 with fp32 master weights, elsewhere in fp32."""
+
+    def __init__(
+        self, network: Transformer, examples: Examples, training: Training, workers: Workers
+    ) -> None:
+        self.examples, self.training, self.workers = examples, training, workers
+        self.network = network.to(workers.device).train()
+        self.mixed = workers.device.type == "cuda"
+        if self.mixed:
+            torch.set_float32_matmul_precision("high")  # TF32 where bf16 does not reach
+            self.network.compile()
+        self.wrapped = workers.wrap(self.network)
+        self.parameters = dict(self.network.named_parameters())
+        self.average = {name: value.detach().clone() for name, value in self.parameters.items()}
+        self.optimiser = torch.optim.AdamW(
+            self.parameters.values(),
+            lr=training.learning_rate,
+            betas=(0.9, training.beta2),
+            weight_decay=training.weight_decay,
+            fused=True,
+        )
+        self.step, self.history, self.recent = 0, torch.zeros(0, len(COLUMNS)), []
+
+    def advance(self) -> None:
+        """Take one optimiser step."""
+        training = self.training
+        rate = training.learning_rate * min(1.0, (self.step + 1) / max(1, training.warmup))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        loss = self._gradients(self.examples.batch(self.step))
+        gradients = [value.grad for value in self.parameters.values()]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if training.clip:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters.values(), training.clip, norm)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        decay = min(training.ema, (1 + self.step) / (10 + self.step)) if training.ema_warmup else training.ema
+        current = [value.detach() for value in self.parameters.values()]
+        torch._foreach_lerp_(list(self.average.values()), current, 1 - decay)
+        self.recent.append(torch.stack([loss, norm, torch.full_like(loss, rate)]))
+        self.step += 1
+
+    def _gradients(self, batch: Batch) -> Tensor:
+        """Add the gradient of the batch's mean loss, in parts that fit the memory; return that loss."""
+        parts = batch.split(self.training.microbatch)
+        total = torch.zeros((), device=self.workers.device)
+        for number, part in enumerate(parts, 1):
+            alone = self.workers.count > 1 and number < len(parts)  # workers meet at the last part
+            with self.wrapped.no_sync() if alone else nullcontext():
+                loss = self._losses(part).sum() / len(batch)
+                loss.backward()
+            total += loss.detach()
+        return total
+
+    def _losses(self, part: Batch) -> Tensor:
+        """Loss [b] of each example."""
+        projected = []
+
+        def predict(x: Tensor, t: Tensor) -> Tensor:
+            if part.features is None:
+                return self.wrapped(x, t, part.labels, part.text)
+            prediction, tokens = self.wrapped(x, t, part.labels, part.text, project=True)
+            projected.append(tokens)
+            return prediction
+
+        with torch.autocast(self.workers.device.type, torch.bfloat16, enabled=self.mixed):
+            losses = self.examples.objective.losses(predict, part.clean, part.time, part.noise)
+        if part.features is not None:
+            losses = losses + self.examples.recipe.alignment_weight * _alignment(*projected, part.features)
+        return losses
+
+    def check(self) -> None:
+        """Move the recent losses to the history; stop at the first that is not finite."""
+        if not self.recent:
+            return
+        recent = torch.stack(self.recent)
+        recent[:, 0] = self.workers.mean(recent[:, 0].contiguous())
+        recent = recent.cpu()
+        bad = (~recent.isfinite().all(1)).nonzero()
+        if len(bad):
+            step = len(self.history) + int(bad[0])
+            names = self.examples.names(step)
+            shown = ", ".join(names[:8]) + (", …" if names[8:] else "")
+            raise InputError(
+                f"the loss of step {step + 1} (seed {self.examples.seed}) or its gradient is not finite, "
+                f"images {shown}: lower training.learning_rate or set training.clip."
+            )
+        self.history, self.recent = torch.cat([self.history, recent]), []
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that the next step depends on, by name."""
+        parts = {f"network.{name}": value.detach() for name, value in self.parameters.items()}
+        parts |= {f"average.{name}": value for name, value in self.average.items()}
+        for name, value in self.parameters.items():
+            parts |= {f"{moment}.{name}": self.optimiser.state[value][moment] for moment in MOMENTS}
+        return parts | {"history": self.history}
+
+    def restore(self, found: tuple[int, dict[str, Tensor]] | None) -> None:
+        """Take up a saved state; None leaves the training at its start."""
+        if found is None:
+            return
+        self.step, tensors = found
+        self.history, device = tensors["history"], self.workers.device
+        for name, value in self.parameters.items():
+            value.data.copy_(tensors[f"network.{name}"])
+            self.average[name].copy_(tensors[f"average.{name}"])
+            moments = {moment: tensors[f"{moment}.{name}"].to(device) for moment in MOMENTS}
+            step = torch.tensor(float(self.step), device=device)
+            self.optimiser.state[value] = {"step": step} | moments
+
+    def average_weights(self, average: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Averaged weights by name, with the buffers, but without what only the alignment needs."""
+        every = dict(self.network.state_dict()) | (average or self.average)
+        return {name: value for name, value in every.items() if not name.startswith("projectors.")}
+
+
+def _alignment(projected: Tensor, features: Tensor) -> Tensor:
+    """Alignment loss [b] of tokens [b, n, d] with a feature map [b, h, w, d], brought to the tokens' grid."""
+    side, features = round(projected.shape[1] ** 0.5), features.float()
+    if features.shape[1] != side:
+        resized = F.interpolate(features.permute(0, 3, 1, 2), (side, side), mode="bilinear")
+        features = resized.permute(0, 2, 3, 1)
+    return alignment_losses(projected, features.flatten(1, 2))

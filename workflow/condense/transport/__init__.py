@@ -1,0 +1,1 @@
+"""Optimal transport: the one-sided partial problem of a subset and its class."""
