@@ -1,14 +1,15 @@
-"""Shared fixtures: one compute thread, and the folder of real data where there is one."""
+"""Shared fixtures: one compute thread and pinned kernels, and the folder of real data where there is one."""
 
 import os
 from pathlib import Path
 
 import pytest
-import torch
 
-from studies import StudyCopy
+from condense.base.arithmetic import prepare
 
-torch.set_num_threads(1)
+prepare([])  # as every command does, before a library is imported
+
+from studies import StudyCopy  # noqa: E402
 
 
 @pytest.fixture(scope="session")

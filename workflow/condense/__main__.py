@@ -1,8 +1,10 @@
 """`python -m condense COMMAND`: each stage of the pipeline as a command of its own."""
 
-import os
 import sys
 from importlib import import_module
+
+from condense.base.arithmetic import prepare
+from condense.base.errors import InputError, Unfinished
 
 # command: module that defines a function of that name (dashes become underscores)
 COMMANDS = {
@@ -52,26 +54,20 @@ COMMANDS = {
 }
 
 
-def limit_threads(words: list[str]) -> list[str]:
-    """Obey a leading `--threads N`, before any library counts the cores; return the other words."""
-    if len(words) > 1 and words[0] == "--threads":
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ[name] = words[1]
-        return words[2:]
-    return words
-
-
 def main() -> None:
     """Run one command; a fault in the input ends with one sentence and status 1, unfinished work with 75."""
-    words = limit_threads(sys.argv[1:])
+    try:
+        words = prepare(sys.argv[1:])
+    except InputError as error:
+        sys.exit(f"condense: {error}")
     import typer
-
-    from condense.base.errors import InputError, Unfinished
 
     wanted = words[0] if words and words[0] in COMMANDS else None
     app = typer.Typer(
         name="condense",
-        help="Stages of condense. `--threads N` before the command fixes the number of compute threads.",
+        help="Stages of condense. Before the command: `--threads N` (1 when left out) fixes the number of "
+        "compute threads; `--arithmetic native` gives up equal bits on all machines for each machine's own "
+        "kernels.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from condense.base.arithmetic import square_root
 from condense.base.errors import InputError
 
 ROWS = 4096  # features read and widened to float64 at a time
@@ -96,7 +97,7 @@ def _factorise(covariance: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(covariance)
     # The square root would turn rounding errors of 1e-16 in zero eigenvalues into deviations of 1e-8.
     kept = values > noise * values[-1].clamp_min(0)
-    return vectors[:, kept] * values[kept].sqrt()
+    return vectors[:, kept] * square_root(values[kept])
 
 
 def as_double(values: Any) -> Tensor:

@@ -65,7 +65,7 @@ def _train(
         network, head = FittedNetwork(settings.side), nn.Linear(FEATURES, classes)
         order = [torch.randperm(len(targets)) for _ in range(settings.epochs)]
     parameters = [*network.parameters(), *head.parameters()]
-    optimiser = torch.optim.AdamW(parameters, weight_decay=0.05)
+    optimiser = torch.optim.AdamW(parameters, weight_decay=0.05, fused=True)
     steps = settings.epochs * len(order[0].split(BATCH))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
     for epoch in order:

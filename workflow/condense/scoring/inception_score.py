@@ -1,10 +1,12 @@
 """Inception score (Salimans et al. 2016) with the splits of the ADM evaluator."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from condense.base.arithmetic import log_sum_exp
 from condense.base.errors import InputError
 
 SPLIT = 5000  # images per split in the ADM evaluator (Dhariwal and Nichol 2021)
@@ -40,6 +42,6 @@ def inception_score(logits: Any, split_size: int = SPLIT) -> InceptionScore:
 def _score(logits: Any) -> float:
     """exp of the mean divergence of the images' class probabilities from their average."""
     log_probability = torch.as_tensor(logits).detach().double().log_softmax(1)
-    log_average = log_probability.logsumexp(0) - torch.tensor(float(len(log_probability))).double().log()
+    log_average = log_sum_exp(log_probability, 0) - math.log(len(log_probability))
     divergence = log_probability.exp() * (log_probability - log_average)
     return divergence.sum(1).mean().exp().item()

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from condense.base.arithmetic import square_root
 from condense.base.errors import InputError
 from condense.scoring.neighbours import Points, as_features, full_precision, nearest, tiles
 
@@ -46,7 +47,7 @@ class Copies:
             unseen = images[~trained_on]
             squared, index, chance = _compare(self.samples[mine], images[training], unseen)
             self.held_out.append(_distances(unseen, images[training]))
-            self.nearest[mine], self.distances[mine] = training[index], squared.sqrt()
+            self.nearest[mine], self.distances[mine] = training[index], square_root(squared)
             self._chances[mine] = chance
 
     @property
@@ -89,7 +90,7 @@ def _distances(images: Tensor, training: Tensor) -> Tensor:
     centre = training.mean(0)
     with full_precision():
         squared, _ = nearest(Points.of(images, centre), Points.of(training, centre), 1)
-    return squared[:, 0].sqrt()
+    return square_root(squared[:, 0])
 
 
 def _compare(samples: Tensor, training: Tensor, held_out: Tensor) -> tuple[Tensor, Tensor, Tensor]:

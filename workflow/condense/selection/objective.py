@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from condense.base.arithmetic import square_root
 from condense.base.errors import InputError
 from condense.config.settings import Gadc
 from condense.transport.partial import Transport, squared_distances, take_rows
@@ -132,7 +133,7 @@ class Objective:
         if size == 1:
             return self._statistics(moved.square(), -std.expand_as(offset))
         scatter = (scatter / (size - 1)).to(self.precision)
-        spread = torch.addcmul(scatter, offset, offset, value=1 / size, out=offset).sqrt_()
+        spread = square_root(torch.addcmul(scatter, offset, offset, value=1 / size, out=offset))
         return self._statistics(moved.square(), spread.sub_(std))
 
     def _statistics(self, mean_gap: Tensor, std_gap: Tensor) -> Tensor:

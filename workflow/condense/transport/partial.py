@@ -17,6 +17,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from condense.base.arithmetic import log_sum_exp, logarithm
+
 MOST_ITERATIONS = 10_000  # of a solve to a tolerance
 CHECK_EVERY = 10  # iterations between two looks at the marginals of a fast solve to a tolerance
 NOISE = {torch.float32: 1e-5, torch.float64: 1e-13}  # marginal error that rounding alone can leave
@@ -59,16 +61,17 @@ def solve(
     mass = cost.new_full((rows + 1, 1), 1 / rows)
     mass[-1] = capacity - 1
     scaled = torch.cat([scaled, torch.zeros_like(scaled[:, :1])], 1)  # the dummy row
+    share = logarithm(mass)
     g = torch.zeros_like(scaled[:, 0])
     f, active = None, torch.ones(len(cost), 1, dtype=torch.bool, device=cost.device)
     for _ in range(iterations if tolerance is None else MOST_ITERATIONS):
-        reach = torch.logsumexp(g[:, None] - scaled, 2, keepdim=True)
+        reach = log_sum_exp(g[:, None] - scaled, 2, keepdim=True)
         if tolerance is not None and f is not None:
             active = ((f + reach).exp() - mass).abs().sum(1) > tolerance
             if not active.any():
                 break
-        f = torch.where(active[..., None], mass.log() - reach, reach if f is None else f)
-        g = torch.where(active, math.log(capacity / columns) - torch.logsumexp(f - scaled, 1), g)
+        f = torch.where(active[..., None], share - reach, reach if f is None else f)
+        g = torch.where(active, math.log(capacity / columns) - log_sum_exp(f - scaled, 1), g)
     shipped = (f + g[:, None] - scaled).exp_()[:, :-1]
     return Plan((shipped * cost).sum((1, 2)), shipped.sum((1, 2)), g)
 

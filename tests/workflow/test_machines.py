@@ -1,0 +1,24 @@
+"""The same bytes on every machine: digests of a short chain, as made on an Intel Xeon and an emulated AMD EPYC."""
+
+import json
+import os
+import subprocess
+import sys
+
+from sources import ROOT
+
+DIGESTS = {
+    "encoder": "8920c620a6d13058",
+    "subset": "2b89ef64c1000d2f",
+    "flow": "eabdefe91a7951e6",
+    "flow images": "30fbb0d8070c5d5b",
+    "adm": "5eca36621103eac2",
+    "adm images": "99a00f0ede59b078",
+}
+
+
+def test_this_machine_makes_the_bytes_that_the_others_made():
+    paths = os.pathsep.join(str(ROOT / folder) for folder in ("workflow", "tests"))
+    words = [sys.executable, str(ROOT / "tests" / "machine.py")]
+    done = subprocess.run(words, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True)
+    assert json.loads(done.stdout or "{}") == DIGESTS, done.stderr[-2000:]
