@@ -2,10 +2,10 @@
 
     python benchmarks/arithmetic.py [--rounds 3]
 
-Works: fitting the small encoder on scikit-learn's digits, embedding 224-pixel images with MobileNetV2 (random
-weights take as long as trained ones), training steps of DiT-S/2 at latents of 32 x 32. Each runs in a process of
-its own on one thread, native and pinned in turn; the ratio of medians is printed. Processor time, so that other
-programs on the machine disturb little.
+Works: fitting the small encoder on scikit-learn's digits, embedding 224-pixel images with MobileNetV2
+(random weights take as long as trained ones), training steps of DiT-S/2 at latents of 32 x 32. Each runs in a
+process of its own on one thread, native and pinned in turn; the ratio of medians is printed. Processor time,
+so that other programs on the machine disturb little.
 """
 
 import argparse
@@ -74,9 +74,7 @@ def measure(work: str, arithmetic: str) -> float:
 
 def main() -> None:
     """Measure, or be the process that is measured."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--work", choices=WORKS)
     parser.add_argument("--arithmetic", default="pinned")

@@ -1,9 +1,9 @@
-"""What busy neighbours cost: processor time of a selection on two threads, alone and beside four busy processes.
+"""What busy neighbours cost: processor time of a selection on two threads, alone and beside busy programs.
 
     python benchmarks/busy.py [--neighbours 4]
 
-Threads that spin while they wait for each other burn processor time when a neighbour has taken one's core. The
-ratio should stay below 2; it is printed with and without passive waiting.
+Threads that spin while they wait for each other burn processor time when a neighbour has taken one's core.
+The ratio should stay below 2; it is printed with and without passive waiting.
 """
 
 import argparse
@@ -36,9 +36,7 @@ def select(features: Path, folder: Path, spin: bool) -> float:
 
 def main() -> None:
     """Measure both ways of waiting, alone and with neighbours."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--neighbours", type=int, default=4)
     count = parser.parse_args().neighbours
     random = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""The same bytes on every machine: digests of a short chain, as made on an Intel Xeon and an emulated AMD EPYC."""
+"""The same bytes on every machine: digests of a short chain of stages."""
 
 import json
 import os
