@@ -10,8 +10,10 @@ from torch import Tensor
 
 from condense.diffusion.embedders import Captions
 from condense.diffusion.transformer import Alignment, Size, Transformer
+from plain_networks import predict
 
 GOLDEN = Path(__file__).parent / "golden"
+ROUNDING = 7e-7  # a few roundings of float32
 
 
 @cache
@@ -56,10 +58,29 @@ def conditioned(kind: str) -> Transformer:
     return network.eval().requires_grad_(False)
 
 
+def plain(kind: str, x: Tensor, t: Tensor, labels: Tensor, text: Tensor) -> Tensor:
+    """What network `dit` or `sit` predicts, by the written-out one in float64."""
+    weights = {name: value.double().numpy() for name, value in conditioned(kind).state_dict().items()}
+    vectors = weights["y_embedder.embedding_table.weight"][labels]
+    heads = golden("gadc_models")[1]["num_heads"]
+    arrays = [value.double().numpy() for value in (x, t)]
+    return torch.from_numpy(predict(weights, heads, *arrays, vectors, text.double().numpy()))
+
+
 def captions() -> Tensor:
     """Masked caption states [4, 16, 2048] of the golden images."""
     values, _ = golden("gadc_models")
     return values["text"] * values["text_mask"][..., None]
+
+
+def assert_golden(
+    actual: Tensor, expected: Tensor, scale: float | None = None, tolerance: float = ROUNDING
+) -> None:
+    """Equality in float32: within `tolerance` of the largest expected value, or of `scale`."""
+    assert actual.shape == expected.shape
+    actual, expected = actual.double(), expected.double()
+    error = (actual - expected).abs().max().item()
+    assert error <= tolerance * (scale or expected.abs().max().item()), error
 
 
 def weights_of(values: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

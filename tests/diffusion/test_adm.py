@@ -12,9 +12,8 @@ from torch.testing import assert_close
 from condense.base.errors import InputError
 from condense.diffusion import adm
 from gaussian import law
-from golden_networks import dit, golden
+from golden_networks import assert_golden, dit, golden
 
-EXACT = {"rtol": 1e-5, "atol": 1e-5}
 CUMULATIVE = (1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)).cumprod(0)
 
 
@@ -26,13 +25,16 @@ def test_losses_equal_the_reference():
     values, _ = golden("dit")
     network, t = dit(), values["t"]
     assert 0 in t  # the likelihood term is among them
-    assert_close(adm.diffuse(values["x0"], t, values["noise"]), values["x_t"], **EXACT)
+    assert_golden(adm.diffuse(values["x0"], t, values["noise"]), values["x_t"])
     output = network(values["x_t"], t, values["y"])
     mse, bound = adm.loss_terms(output, values["x0"], t, values["noise"])
-    assert_close(mse, values["train.mse"], **EXACT)
-    assert_close(bound, values["train.vb"], **EXACT)
+    assert_golden(mse, values["train.mse"])
+    assert_golden(bound[t > 0], values["train.vb"][t > 0])
+    # at time 0 a rounding of the image is divided by a deviation of 0.01
+    assert_golden(bound, values["train.vb"], tolerance=4e-6)
     total = adm.losses(lambda x, t: network(x, t, values["y"]), values["x0"], t, values["noise"])
-    assert_close(total, values["train.loss"], **EXACT)
+    assert_golden(total[t > 0], values["train.loss"][t > 0])
+    assert_golden(total, values["train.loss"], tolerance=4e-6)
 
 
 @pytest.mark.parametrize("steps", [50, 250])
@@ -44,13 +46,13 @@ def test_posterior_of_the_respaced_chain_equals_the_reference(steps):
         step = adm.chain(steps)[i]
         own = x[image], predicted[image]
         assert step.time == times[image]
-        assert_close(step.mean(*own), values[f"ddpm{steps}.mean"][image], **EXACT)
+        assert_golden(step.mean(*own), values[f"ddpm{steps}.mean"][image])
         scale = math.sqrt(
             step.cumulative
         )  # at the noisy end the estimate is x times 160: compare in units of x
-        assert_close(step.clean(*own) * scale, values[f"ddpm{steps}.pred_xstart"][image] * scale, **EXACT)
-        variance = step.log_variance(position[image]).exp()
-        assert_close(variance, values[f"ddpm{steps}.variance"][image], rtol=1e-5, atol=0)
+        assert_golden(step.clean(*own) * scale, values[f"ddpm{steps}.pred_xstart"][image] * scale)
+        variance = values[f"ddpm{steps}.variance"][image]
+        assert_golden(step.log_variance(position[image]), variance.double().log())
 
 
 @pytest.mark.parametrize("steps", [50, 250])
@@ -61,14 +63,14 @@ def test_a_ddim_step_equals_the_reference(steps, monkeypatch):
         monkeypatch.setattr(adm, "chain", lambda _, i=i: (whole[i],))
         label = values["y"][image : image + 1]
         x = adm.ddim(lambda x, t, label=label: network(x, t, label), values["x"][image : image + 1], 1)
-        assert_close(x[0], values[f"ddim{steps}.sample"][image], **EXACT)
+        assert_golden(x[0], values[f"ddim{steps}.sample"][image])
 
 
 def test_a_ddim_trajectory_equals_the_reference():
     values, _ = golden("dit")
     network = dit()
     x = adm.ddim(lambda x, t: network(x, t, values["y"]), values["x"], 50)
-    assert_close(x, values["ddim50.loop"], **EXACT)
+    assert_golden(x, values["ddim50.loop"], tolerance=2e-6)  # roundings of 50 steps in float32
 
 
 @pytest.mark.parametrize("t", [1, 2, 17, 500, 999])

@@ -22,7 +22,7 @@ from condense.diffusion.checkpoints import (
 )
 from condense.diffusion.generate import read_generator
 from condense.diffusion.transformer import Alignment, Size, Transformer
-from golden_networks import GOLDEN, captions, conditioned, dit, golden, small, weights_of
+from golden_networks import GOLDEN, assert_golden, captions, conditioned, dit, golden, small, weights_of
 
 INPUTS = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 3, 9, 10])
 
@@ -59,7 +59,7 @@ def test_official_checkpoints_load(tmp_path, content):
     network = fresh()
     load_checkpoint(network, path)
     output = network(values["x"], values["t"], values["y"])
-    assert_close(output, values["output"], rtol=1e-5, atol=1e-5)
+    assert_golden(output, values["output"])
 
 
 def test_safetensors_load(tmp_path):
@@ -139,12 +139,12 @@ def test_export_equals_diffusers(tmp_path, patch):
     x, y = INPUTS
     with torch.inference_mode():
         start = torch.zeros(4, dtype=torch.long)  # at time 0 the spacing of frequencies does not matter
-        assert_close(theirs(x, start, y).sample, network(x, start, y), rtol=1e-5, atol=1e-5)
+        assert_golden(theirs(x, start, y).sample, network(x, start, y))
         times = torch.tensor([1, 20, 500, 999])
         assert (theirs(x, times, y).sample - network(x, times, y)).abs().max() > 1e-2
         for block in theirs.transformer_blocks:
             block.norm1.emb.time_proj.downscale_freq_shift = 0
-        assert_close(theirs(x, times, y).sample, network(x, times, y), rtol=1e-5, atol=1e-5)
+        assert_golden(theirs(x, times, y).sample, network(x, times, y))
 
 
 def test_export_of_a_flow_network_has_as_many_outputs_as_channels():

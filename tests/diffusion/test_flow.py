@@ -9,9 +9,8 @@ from torch.testing import assert_close
 
 from condense.diffusion import flow
 from gaussian import law
-from golden_networks import captions, conditioned, golden
+from golden_networks import assert_golden, captions, conditioned, golden
 
-EXACT = {"rtol": 1e-5, "atol": 1e-5}
 MEAN, DEVIATION = 0.7, 0.4  # every pixel's distribution
 
 
@@ -24,7 +23,7 @@ def test_loss_equals_the_reference():
     values, _ = golden("gadc_models")
     loss = flow.losses(network(), values["x"], values["sit.time"], values["sit.noise"])
     assert loss.shape == (4,)
-    assert_close(loss.mean(0, keepdim=True), values["sit.denoising_loss"], **EXACT)
+    assert_golden(loss.mean(0, keepdim=True), values["sit.denoising_loss"])
 
 
 @pytest.mark.parametrize("name", ["euler", "heun"])
@@ -32,7 +31,7 @@ def test_trajectory_equals_the_reference(name):
     values, _ = golden("gadc_models")
     images = getattr(flow, name)(network(), values["x"], 20)
     assert images.dtype == torch.float32
-    assert_close(images.double(), values[f"sit.{name}20"], **EXACT)
+    assert_golden(images, values[f"sit.{name}20"])
 
 
 def velocity_of(x: Tensor, t: Tensor) -> Tensor:

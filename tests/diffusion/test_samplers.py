@@ -12,7 +12,7 @@ from condense.diffusion import adm
 from condense.diffusion.embedders import Captions
 from condense.diffusion.samplers import SAMPLERS, guide
 from gaussian import law
-from golden_networks import captions, conditioned, dit, golden, small
+from golden_networks import assert_golden, captions, conditioned, dit, golden, plain, small
 
 ADM = ("ddpm", "ddim", "dpm-solver")
 DRAWING = {"ddpm": [4, 3, 2, 1], "euler-maruyama": [0, 1, 2, 3]}  # steps that draw noise, of five
@@ -87,7 +87,7 @@ def test_dpm_solver_refuses_steps_that_it_cannot_space(steps):
 def test_guidance_of_three_channels_equals_the_reference():
     values, _ = golden("dit")
     guided = guide(dit(), values["y"], 1.5, channels=3)(values["x"], values["t"])
-    assert_close(guided, values["output_cfg_1.5"], rtol=1e-5, atol=1e-5)
+    assert_golden(guided, values["output_cfg_1.5"])
 
 
 def test_guidance_extrapolates_the_noise_and_leaves_the_variances():
@@ -112,10 +112,10 @@ def test_the_null_caption_is_zero():
     values, _ = golden("gadc_models")
     network, labels = conditioned("sit"), torch.arange(4)
     x, t = values["x"], values["sit.time"]
-    given = network(x, t, labels, captions())
-    null = network(x, t, torch.full((4,), 4), torch.zeros(4, 16, 2048))
+    given = plain("sit", x, t, labels, captions())
+    null = plain("sit", x, t, torch.full((4,), 4), torch.zeros(4, 16, 2048))
     guided = guide(network, labels, 2.0, text=captions())(x, t)
-    assert_close(guided, 2 * given - null, rtol=1e-4, atol=1e-5)
+    assert_golden(guided, 2 * given - null)
     wordless = small(captions=Captions(16, 8)).eval()
     assert (given - null).abs().max() > 1e-2
     assert guide(wordless, labels, 1, text=torch.zeros(4, 16, 8))(x, t).shape == x.shape

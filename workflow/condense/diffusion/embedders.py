@@ -63,9 +63,9 @@ class ClassEmbedder(nn.Module):
         self.captioned = captions is not None
         if captions:
             self.conv = nn.Conv1d(captions.width, width, captions.tokens, captions.tokens)
-            self.mlp = nn.Sequential(
-                nn.LayerNorm(width, elementwise_affine=False), *perceptron(width, width, width)
-            )
+            # of the null caption only the bias is left, as small as this epsilon: it decides the prediction
+            normalise = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+            self.mlp = nn.Sequential(normalise, *perceptron(width, width, width))
 
     def forward(self, labels: Tensor, text: Tensor | None) -> Tensor:
         """Labels [b], masked caption states [b, tokens, width] or None -> [b, width]."""

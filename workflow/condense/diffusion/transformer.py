@@ -217,9 +217,8 @@ def _initialise(network: Transformer) -> None:
     nn.init.normal_(times[0].weight, std=0.02)
     nn.init.normal_(times[2].weight, std=0.02)
     if classes.captioned:
-        # RELEASE: with captions the class vectors keep nn.Embedding's standard deviation of one
+        # RELEASE: with captions the class vectors and the convolution's bias stay as PyTorch draws them
         nn.init.normal_(classes.conv.weight, std=0.02)
-        nn.init.zeros_(classes.conv.bias)
     else:
         nn.init.normal_(classes.embedding_table.weight, std=0.02)
     zeroed = [block.adaLN_modulation[1] for block in network.blocks]
