@@ -3,14 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from commands import call
 from condense.base.artefacts import write_artefact
 from condense.base.errors import InputError
+from condense.base.seeds import stream
 from condense.config.settings import Autoencoder, Network, Sampling
 from condense.diffusion import generate as stage
 from condense.diffusion.transformer import build
 from condense.images.adm_files import ImageBatch
+from condense.reporting.grids import plot_samples
+from condense.scoring.inception_score import inception_score
 
 NETWORK = Network(depth=2, width=16, heads=2, patch=2)
 
@@ -50,10 +54,42 @@ def test_batch_size_and_shards_change_no_pixel_by_more_than_a_level(weights, tmp
         assert np.abs(again.astype(int) - images).max() <= 1
 
 
-def test_labels_are_exactly_balanced(weights, tmp_path):
+def test_labels_are_exactly_balanced_and_in_an_order_of_the_seed(weights, tmp_path):
     _, labels, ids = images_of(weights, tmp_path)
     assert np.bincount(labels).tolist() == [5] * 4
     assert ids.tolist() == list(range(20))
+    assert labels.tolist() == stage.labels_of(4, Sampling(images=20)).tolist()
+
+
+@pytest.mark.parametrize("kind", ["balanced", "random"])
+def test_labels_are_a_function_of_the_seed_in_no_regular_order(kind):
+    labels = stage.labels_of(10, Sampling(images=1000, labels=kind))
+    assert torch.equal(labels, stage.labels_of(10, Sampling(images=1000, labels=kind, steps=7, batch=3)))
+    other = stage.labels_of(10, Sampling(images=1000, labels=kind, noise_seed=1))
+    assert 50 < (labels == other).sum() < 150  # 100 by chance
+    shares = torch.stack([piece.bincount(minlength=10) for piece in labels.split(100)]).double()
+    assert 5 < shares.var(0).mean() < 15  # pieces are not balanced: each share varies by 9 or 10
+    assert (shares.sum(0) == 100).all() == (kind == "balanced")
+
+
+def test_splits_of_the_inception_score_are_as_unbalanced_as_those_of_independent_labels():
+    """As many images of a class in a split as with 50,000 of 1,000 classes in splits of 5,000."""
+
+    seeds = range(20)
+
+    def score(labels: list[torch.Tensor]) -> float:
+        scores = []
+        for seed in seeds:
+            logits = torch.randn(5000, 100, generator=stream("test logits", seed))
+            logits[torch.arange(5000), labels[seed]] += 6
+            scores.append(inception_score(logits, 500).mean)
+        return float(np.mean(scores))
+
+    independent = score([torch.randint(100, (5000,), generator=stream("test labels", i)) for i in seeds])
+    shuffled = score([stage.labels_of(100, Sampling(images=5000, noise_seed=i)) for i in seeds])
+    in_turn = score([torch.arange(5000) % 100 for _ in seeds])
+    assert shuffled == pytest.approx(independent, rel=0.01)
+    assert in_turn > 1.03 * independent
 
 
 def test_unequal_shares_of_the_classes_are_refused(weights, tmp_path):
@@ -73,6 +109,21 @@ def test_parts_are_merged_into_one_file_of_the_adm_evaluator(weights, tmp_path):
     batch = ImageBatch(tmp_path / "all.npz")
     assert np.array_equal(np.concatenate(list(batch.images())), images)
     assert np.array_equal(batch.labels(), labels)
+    assert labels.tolist() == stage.labels_of(4, Sampling(images=20)).tolist()
     parts[1].write_bytes(parts[1].read_bytes()[:-100])
     with pytest.raises(InputError, match=r"2\.npz is not a whole file of samples"):
         call(stage.merge_samples, *parts, "--output", tmp_path / "all.npz")
+
+
+def test_samples_are_shown_in_a_row_per_class(tmp_path):
+    """Each image has its class as its colour; the classes come in the order of the labels' shuffle."""
+    labels = stage.labels_of(4, Sampling(images=40)).numpy()
+    images = np.broadcast_to(60 * labels[:, None, None, None], (40, 8, 8, 3)).astype(np.uint8)
+    for part, chosen in ((1, slice(0, 20)), (2, slice(20, 40))):
+        np.savez(tmp_path / f"{part}.npz", images=images[chosen], labels=labels[chosen])
+    words = [tmp_path / "1.npz", tmp_path / "2.npz", "--columns", 8, "--least", 1]
+    call(plot_samples, *words, "--output", tmp_path / "grid.png", "--few", tmp_path / "few.npz")
+    grid = np.asarray(Image.open(tmp_path / "grid.png"))
+    for row in range(4):
+        assert (grid[9 * row + 4, 4::9] == 60 * row).all()
+    assert (np.load(tmp_path / "few.npz")["images"] == 60 * np.arange(4)[:, None, None, None, None]).all()

@@ -98,7 +98,7 @@ class Sampling:
     guidance: float = setting(1.5, "Classifier-free guidance; 1 is none.", ge=1)
     guided_channels: int | None = setting(None, "Guide only this many leading channels; all when none.", gt=0)
     labels: Literal["balanced", "random"] = setting(
-        "balanced", "Equal number of images per class, or uniform draws."
+        "balanced", "Equal number of images per class in shuffled order, or uniform draws."
     )
     noise_seed: int = setting(0, "Seed of the starting noise; image i has its own stream.", ge=0)
     batch: int = setting(64, "Images per forward pass; of no effect on the numbers.", gt=0)
