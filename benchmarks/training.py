@@ -21,9 +21,10 @@ import torch
 import typer
 
 from condense.base.memory import keep_freed_memory
+from condense.config.objectives import OBJECTIVES
 from condense.config.settings import Network, Recipe, Sampling, Training
 from condense.config.study import Generator
-from condense.diffusion import adm, flow
+from condense.diffusion.objectives import process_of
 from condense.diffusion.samplers import SAMPLERS, guide
 from condense.diffusion.transformer import Transformer, build
 from condense.plan.estimate import operations
@@ -36,12 +37,11 @@ SHAPE, PIXELS, CLASSES, IMAGES = (4, 32, 32), 256, 1000, 512
 PEAK = 989e12  # bf16 operations per second of an H100 or H200
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
-METHODS = {"adm": adm, "flow": flow}
 
 
 def network(size: str, objective: str) -> Transformer:
     torch.manual_seed(0)
-    return build(Network(size=size), SHAPE, CLASSES, learn_sigma=objective == "adm").to(DEVICE)
+    return build(Network(size=size), SHAPE, CLASSES, OBJECTIVES[objective].learned_variance).to(DEVICE)
 
 
 def encoder() -> torch.nn.Module:
@@ -60,7 +60,7 @@ def encoder() -> torch.nn.Module:
 def plain_step(size: str, objective: str, batch: int, encode: bool) -> Callable[[], None]:
     """The plain step, with or without the autoencoder at each step."""
     torch.set_float32_matmul_precision("high")
-    net, vae, method = network(size, objective), encoder() if encode else None, METHODS[objective]
+    net, vae, method = network(size, objective), encoder() if encode else None, process_of(objective)
     average = copy.deepcopy(net)
     optimiser = torch.optim.AdamW(net.parameters(), lr=1e-4, weight_decay=0)
     images = torch.rand(batch, 3, PIXELS, PIXELS, device=DEVICE) * 2 - 1
@@ -102,13 +102,13 @@ def sampler(size: str, objective: str, batch: int, ours: bool) -> Callable[[], N
     if ours and CUDA:
         net.compile()
     labels = torch.arange(batch, device=DEVICE)
-    predict = guide(net, labels, 1.5, 3 if objective == "adm" else None)
+    predict = guide(net, labels, 1.5)
     x = torch.randn(batch, *SHAPE, device=DEVICE)
 
     @torch.inference_mode()
     def step() -> None:
         with torch.autocast(DEVICE.type, torch.bfloat16, enabled=ours and CUDA):
-            SAMPLERS["ddim" if objective == "adm" else "euler"](predict, x, 2, lambda step: x)
+            SAMPLERS[OBJECTIVES[objective].samplers[0]](predict, x, 2, lambda step: x)
 
     return step
 
@@ -157,14 +157,14 @@ def main(
     print(f"{where}, patches of 2, latents of 4 x 32 x 32, batch {batch}\n")
     print("| network | step | images/s | of plain | peak MiB |" + (" MFU |" if CUDA else ""))
     print("|---|---|---:|---:|---:|" + ("---:|" if CUDA else ""))
-    for objective, name in (("adm", "DiT"), ("flow", "SiT")) if CUDA else (("adm", "DiT"),):
-        plain = 0.0
+    for objective in OBJECTIVES if CUDA else ("adm",):
+        name, plain = f"{OBJECTIVES[objective].family}-{size}/2", 0.0
         for title, (make, given) in rows(size, objective, batch).items():
             spent, peak = alone(make, given, seconds)
             # a call of a sampler is 2 of an image's 250 evaluations
             images = batch / 125 if "sampling" in title else batch
             plain = spent if title in ("plain training", "plain sampling") else plain
-            line = f"| {name}-{size}/2 | {title} | {images / spent:.2f} | {plain / spent:.2f} | {peak:.0f} |"
+            line = f"| {name} | {title} | {images / spent:.2f} | {plain / spent:.2f} | {peak:.0f} |"
             line += f" {utilisation(size, objective, title, batch, spent):.0%} |" if CUDA else ""
             print(line, flush=True)
 
@@ -185,7 +185,7 @@ def rows(size: str, objective: str, batch: int) -> dict[str, tuple[Callable, tup
 
 def utilisation(size: str, objective: str, title: str, batch: int, spent: float) -> float:
     """Share of the GPU's peak that the network's own operations take."""
-    sampler = "ddpm" if objective == "adm" else "euler"
+    sampler = OBJECTIVES[objective].samplers[0]
     settings = {"training": Training(steps=1, batch=batch), "network": Network(size=size)}
     chosen = Generator(
         objective=objective,

@@ -7,6 +7,7 @@ from typing import Literal
 
 from condense.config.encoders import Encoder
 from condense.config.methods import Gadc, Method
+from condense.config.objectives import SAMPLERS
 from condense.config.options import setting, settings
 
 # --- images ---------------------------------------------------------------------------------------------
@@ -91,7 +92,7 @@ class Sampling:
     """How images are drawn from a trained generator; the defaults are the paper's."""
 
     images: int = setting(50_000, "Number of images.", gt=0)
-    sampler: Literal["euler", "heun", "euler-maruyama", "ddpm", "ddim", "dpm-solver"] = setting(
+    sampler: Literal[*SAMPLERS] = setting(
         "ddpm", "ODE or SDE solver of the flow, or respaced diffusion chain."
     )
     steps: int = setting(250, "Network evaluations per image (twice that for Heun).", gt=0)

@@ -15,6 +15,7 @@ from pydantic import (
 
 from condense.base.errors import InputError
 from condense.config.crossing import Table
+from condense.config.objectives import OBJECTIVES, misfit
 from condense.config.published import published_methods
 from condense.config.settings import (
     Autoencoder,
@@ -52,9 +53,7 @@ class Closed(BaseModel):
 class Generator(Closed):
     """One image generator: objective, resolution, network, training and sampling."""
 
-    objective: Literal["adm", "flow"] = Field(
-        description="ADM diffusion (DiT) or linear flow matching (SiT)."
-    )
+    objective: Literal[*OBJECTIVES] = Field(description="ADM diffusion (DiT) or linear flow matching (SiT).")
     resolution: int = Field(gt=0, description="Side of the images, in pixels.")
     autoencoder: Name | None = Field(None, description="Name of the autoencoder; pixels when none.")
     recipe: Name = Field(
@@ -70,14 +69,8 @@ class Generator(Closed):
     @model_validator(mode="after")
     def sampler_fits_objective(self) -> "Generator":
         """An ODE solver draws from a flow, a diffusion chain from a diffusion model."""
-        fitting = {"flow": ("euler", "heun", "euler-maruyama"), "adm": ("ddpm", "ddim", "dpm-solver")}[
-            self.objective
-        ]
-        if self.sampling.sampler not in fitting:
-            choices = ", ".join(fitting)
-            raise ValueError(
-                f"{self.sampling.sampler} does not fit objective {self.objective}; use one of {choices}"
-            )
+        if reason := misfit(self.objective, self.sampling.sampler):
+            raise ValueError(reason)
         return self
 
 

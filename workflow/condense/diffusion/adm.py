@@ -23,6 +23,17 @@ def draw_times(count: int, generator: torch.Generator) -> Tensor:
     return torch.randint(TIMES, (count,), generator=generator, device=generator.device)
 
 
+def time_at(share: float) -> int:
+    """Time at a share of the way from image (0) to noise (1)."""
+    return int(share * TIMES)
+
+
+def errors(predict: Predict, clean: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    """Squared error [b] of the predicted noise for images [b, c, h, w] at times [b] in 0..999."""
+    predicted, _ = predict(diffuse(clean, t, noise), t).chunk(2, 1)
+    return (predicted - noise).square().flatten(1).mean(1)
+
+
 def losses(predict: Predict, clean: Tensor, t: Tensor, noise: Tensor) -> Tensor:
     """Loss [b] of each image [b, c, h, w] at times [b] in 0..999: squared error + variational bound."""
     mse, bound = loss_terms(predict(diffuse(clean, t, noise), t), clean, t, noise)

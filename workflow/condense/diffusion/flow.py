@@ -17,6 +17,11 @@ def draw_times(count: int, generator: torch.Generator) -> Tensor:
     return torch.rand(count, generator=generator, device=generator.device)
 
 
+def time_at(share: float) -> float:
+    """Time at a share of the way from image (0) to noise (1)."""
+    return share
+
+
 def diffuse(clean: Tensor, t: Tensor, noise: Tensor) -> Tensor:
     """Noisy images [b, c, h, w] at times t [b]."""
     return torch.lerp(clean, noise, t[:, None, None, None].to(clean.dtype))

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from condense.config import study as studies
+from condense.config.objectives import OBJECTIVES
 from condense.config.study import Generator, Study
 from condense.plan import layout
 
@@ -89,5 +90,6 @@ def parameters(generator: Generator, classes: int) -> int:
     _, _, tokens, channels = geometry(generator)
     side = generator.network.patch * round(tokens**0.5)
     with torch.device("meta"):
-        network = build(generator.network, (channels, side, side), classes, generator.objective == "adm")
+        learn_sigma = OBJECTIVES[generator.objective].learned_variance
+        network = build(generator.network, (channels, side, side), classes, learn_sigma)
     return sum(value.numel() for value in network.parameters())

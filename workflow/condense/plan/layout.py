@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from condense.config.measures import COSTS
+from condense.config.objectives import OBJECTIVES
 from condense.config.published import facts
 from condense.config.study import Generator, Study
 
@@ -67,6 +68,6 @@ def architecture(generator: Generator) -> str:
     """Name such as dit-l-2, with the resolution where it is not 256; "" for a size that is not published."""
     if generator.network.size is None:
         return ""
-    family = {"adm": "dit", "flow": "sit"}[generator.objective]
+    family = OBJECTIVES[generator.objective].family.lower()
     resolution = "" if generator.resolution == 256 else f"-{generator.resolution}"
     return f"{family}-{generator.network.size.lower()}-{generator.network.patch}{resolution}"

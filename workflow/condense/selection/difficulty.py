@@ -16,9 +16,10 @@ from condense.base.seeds import stream
 from condense.base.shards import write_shard
 from condense.config.options import take
 from condense.config.settings import Autoencoder, Images
-from condense.diffusion import adm, autoencoders, flow
+from condense.diffusion import autoencoders
 from condense.diffusion.adm import Predict
 from condense.diffusion.generate import read_generator
+from condense.diffusion.objectives import process_of
 from condense.images.index import read_index
 from condense.images.sources import batches, centre_crop, source
 
@@ -83,15 +84,10 @@ def denoising_losses(predict: Predict, clean: Tensor, objective: str, names: tup
         [torch.randn(clean.shape[1:], generator=stream("difficulty", name)) for name in names]
     )
     noise, total = noise.to(clean), torch.zeros(len(clean), device=clean.device)
+    process = process_of(objective)
     for number in range(TIMES):
-        share = (number + 0.5) / TIMES
-        if objective == "adm":
-            t = torch.full((len(clean),), int(share * adm.TIMES), device=clean.device)
-            output = predict(adm.diffuse(clean, t, noise), t)
-            total += adm.loss_terms(output, clean, t, noise)[0]
-        else:
-            t = torch.full((len(clean),), share, device=clean.device)
-            total += flow.losses(predict, clean, t, noise)
+        t = torch.full((len(clean),), process.time_at((number + 0.5) / TIMES), device=clean.device)
+        total += process.errors(predict, clean, t, noise)
     return total / TIMES
 
 

@@ -10,11 +10,9 @@ from torch import Tensor
 
 from condense.base.seeds import stream
 from condense.config.settings import Recipe, Training
-from condense.diffusion import adm, flow
+from condense.diffusion.objectives import process_of
 from condense.training.data import Sources
 from condense.training.workers import Workers
-
-OBJECTIVES = {"adm": adm, "flow": flow}
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Examples:
         self.latents, self.patches = sources.latents.to(workers.device), sources.patches
         self.captions = None if sources.captions is None else sources.captions.to(workers.device)
         self.training, self.recipe, self.seed, self.workers = training, recipe, seed, workers
-        self.objective = OBJECTIVES[objective]
+        self.objective = process_of(objective)
         self.orders: dict[int, Tensor] = {}
 
     def names(self, step: int) -> list[str]:

@@ -26,6 +26,7 @@ from condense.base.errors import Unfinished
 from condense.base.memory import keep_freed_memory
 from condense.base.progress import say, track
 from condense.base.storage import file_digest
+from condense.config.objectives import OBJECTIVES
 from condense.config.options import take
 from condense.config.settings import Network, Recipe, Training
 from condense.diffusion.embedders import Captions
@@ -116,7 +117,7 @@ def initialised(sources: Sources, objective: str, network: Network, recipe: Reci
         network,
         latents.shape,
         latents.classes,
-        learn_sigma=objective == "adm",
+        learn_sigma=OBJECTIVES[objective].learned_variance,
         captions=None if captions is None else Captions(*captions.shape[1:]),
         alignment=alignment,
     )
