@@ -20,7 +20,7 @@ from condense.diffusion.checkpoints import (
     read_checkpoint,
     to_diffusers,
 )
-from condense.diffusion.generate import read_generator
+from condense.diffusion.generator import read_generator
 from condense.diffusion.transformer import Alignment, Size, Transformer
 from golden_networks import GOLDEN, assert_golden, captions, conditioned, dit, golden, small, weights_of
 
@@ -168,7 +168,7 @@ def test_an_official_checkpoint_becomes_a_generator_of_the_package(tmp_path):
     words = ["--checkpoint", tmp_path / "dit.safetensors", "--heads", 4]
     call(import_checkpoint, *words, "--output", tmp_path / "g.safetensors")
     network, captioned, about = read_generator(tmp_path / "g.safetensors", torch.device("cpu"))
-    assert (captioned, about["classes"], about["shape"]) == (None, 10, [4, 8, 8])
+    assert (captioned, about.classes, about.shape) == (None, 10, (4, 8, 8))
     x, y = INPUTS
     time = torch.tensor([1, 20, 500, 999])
     expected = fresh()

@@ -51,3 +51,11 @@ def test_a_card_has_the_scores_in_its_header_and_a_command_that_draws(plan):
     assert [(entry["type"], entry["value"]) for entry in metrics] == [("fid", 1.25), ("recall", 0.5)]
     assert "12 samples" in metrics[0]["name"] and "72 images" in metrics[0]["name"]
     assert f"--weights weights.safetensors --shard 1-of-1 --output samples.npz {sampling}" in body
+    assert (
+        "A flow generator trained from scratch for 40 steps on 6 images of pictures, chosen by gadc." in body
+    )
+
+
+def test_the_card_of_an_imported_generator_does_not_say_how_it_was_trained():
+    row = {key: value for key, value in ROW.items() if key not in ("training_steps", "subset_images")}
+    assert "A flow generator imported from a checkpoint, which" in render(row, "w", {}, "", "pictures")

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from commands import call
-from condense.base.artefacts import write_artefact
 from condense.base.errors import InputError
 from condense.base.shards import open_shard, write_shard
-from condense.config.settings import Sampling
+from condense.config.settings import Network, Sampling
+from condense.diffusion.generator import Description, write_generator
 from condense.scoring import metrics
 from condense.scoring.frechet import fit, frechet_distance
 from condense.scoring.kernel_distance import kernel_distance
@@ -61,8 +61,9 @@ def run(
     folder: Path, features: np.ndarray | None = None, digest: str = "aa", shards: int = 2
 ) -> pd.DataFrame:
     features = random(1).normal(size=(80, DIMENSIONS)) if features is None else features
-    about = {"objective": "flow", "steps": 10, "ema": 0.9, "device": "cpu", "workers": 1}
-    write_artefact(folder / "g.safetensors", about, {"w": torch.zeros(1)})
+    about = {"objective": "flow", "network": Network(size="S"), "classes": CLASSES, "shape": (3, 8, 8)}
+    about |= {"steps": 10, "ema": 0.9, "device": "cpu", "workers": 1}
+    write_generator(folder / "g.safetensors", Description(**about), {"w": torch.zeros(1)})
     words = {"--features": write_samples(folder / "samples.h5", features, digest)}
     words |= {"--subset": write_subset(folder / "subset.csv"), "--weights": folder / "g.safetensors"}
     words |= {"--output": folder / "row.csv", "--pairs": folder / "pairs.csv", "--resolution": 8}

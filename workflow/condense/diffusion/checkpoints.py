@@ -4,7 +4,6 @@ import argparse
 import json
 import pickle
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from condense.base.artefacts import write_artefact
 from condense.base.errors import InputError
 from condense.base.storage import replacing
 from condense.config.settings import Network
+from condense.diffusion.generator import Description, load_weights, read_generator, write_generator
 from condense.diffusion.transformer import SIZES, Size, Transformer, build
 
 PREFIX = re.compile(r"^((module|_orig_mod)\.)+")  # left by DistributedDataParallel and torch.compile
@@ -34,12 +33,10 @@ def import_checkpoint(
     weights = read_checkpoint(checkpoint)
     network, shape, classes = infer_network(weights, checkpoint, heads)
     built = build(network, shape, classes, learn_sigma=True)
-    load_checkpoint(built, checkpoint)
-    about = {"objective": "adm", "network": asdict(network), "classes": classes, "shape": shape}
-    about |= {"steps": None, "ema": None, "recipe": {}}
-    if classes == 1000:
-        about["names"] = ImageNetInfo("imagenet-1k").label_names()
-    write_artefact(output, about, dict(built.state_dict()))
+    load_weights(built, weights, checkpoint)
+    names = tuple(ImageNetInfo("imagenet-1k").label_names()) if classes == 1000 else None
+    description = Description(objective="adm", network=network, classes=classes, shape=shape, names=names)
+    write_generator(output, description, dict(built.state_dict()))
 
 
 def infer_network(
@@ -65,8 +62,6 @@ def export_generator(
     output: Annotated[Path, typer.Option(help="Folder for diffusers' DiTTransformer2DModel.")],
 ) -> None:
     """Write a generator without captions as a folder that diffusers loads."""
-    from condense.diffusion.generate import read_generator
-
     export_diffusers(read_generator(weights, torch.device("cpu"))[0], output)
 
 
@@ -76,22 +71,7 @@ def load_checkpoint(network: Transformer, path: Path) -> None:
     Takes safetensors, or what the official training script saves; of such a file the averaged weights. No
     code in the file runs. Raises InputError where names or shapes differ from the network's.
     """
-    weights, own = read_checkpoint(path), network.state_dict()
-    for name in sorted(own.keys() | weights.keys()):
-        if name not in weights:
-            raise InputError(
-                f"{path} has no {name}, which the network has; check its depth and conditioning."
-            )
-        if name not in own:
-            raise InputError(
-                f"{path} has {name}, which the network has not; check its depth and conditioning."
-            )
-        theirs, ours = tuple(weights[name].shape), tuple(own[name].shape)
-        if theirs != ours:
-            raise InputError(
-                f"{path} has {name} of shape {theirs}, the network's is {ours}; check the network's sizes."
-            )
-    network.load_state_dict(weights)
+    load_weights(network, read_checkpoint(path), path)
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:

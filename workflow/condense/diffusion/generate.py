@@ -6,27 +6,26 @@ size, shards and machines change nothing but the last bits of float arithmetic.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
 import typer
 from torch import Tensor
 
-from condense.base.artefacts import read_artefact
 from condense.base.errors import InputError
 from condense.base.memory import keep_freed_memory
 from condense.base.progress import track
 from condense.base.seeds import seed_of, stream
 from condense.base.storage import replacing
+from condense.config.objectives import misfit
 from condense.config.options import take
-from condense.config.settings import Autoencoder, Network, Sampling
+from condense.config.settings import Autoencoder, Sampling
 from condense.diffusion import autoencoders
 from condense.diffusion.adm import Predict
-from condense.diffusion.embedders import Captions
+from condense.diffusion.generator import read_generator
 from condense.diffusion.parts import read_part
 from condense.diffusion.samplers import SAMPLERS, guide
-from condense.diffusion.transformer import Transformer, build
 from condense.images.adm_files import write_samples
 
 
@@ -42,21 +41,22 @@ def generate(
     keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network, captions, about = read_generator(weights, device)
+    if reason := misfit(about.objective, sampling.sampler):
+        raise InputError(f"{weights}: {reason}.")
     if device.type == "cuda":
         network.compile()
     model = autoencoders.load(autoencoder, device)
-    classes, shape = about["classes"], about["shape"]
     part, parts = map(int, shard.split("-of-"))
     bounds = [sampling.images * i // parts for i in range(parts + 1)]
     ids = range(bounds[part - 1], bounds[part])
-    every = labels_of(classes, sampling)
+    every = labels_of(about.classes, sampling)
     images = []
     for start in track(range(0, len(ids), sampling.batch), "generating"):
         chosen = list(ids[start : start + sampling.batch])
         labels = every[chosen].to(device)
         text = None if captions is None else captions[labels]
         predict = guide(network, labels, sampling.guidance, sampling.guided_channels, text)
-        latents = draw(predict, device, chosen, shape, sampling)
+        latents = draw(predict, device, chosen, about.shape, sampling)
         images.append(to_pixels(model.decode(latents.float()), chosen, weights))
     with replacing(output) as beside, beside.open("wb") as file:
         numbers = np.array(ids, dtype=np.int64)
@@ -115,19 +115,3 @@ def to_pixels(images: Tensor, ids: list[int], weights: Path) -> np.ndarray:
         )
     # RELEASE: uint8 = clamp(127.5 x + 128), truncated
     return (images.float() * 127.5 + 128).clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-
-
-def read_generator(path: Path, device: torch.device) -> tuple[Transformer, Tensor | None, dict[str, Any]]:
-    """A trained generator, its captions [classes + 1, tokens, width], and what its file says about it."""
-    about, weights = read_artefact(path, "a generator of `condense train`")
-    captions = weights.pop("captions", None)
-    network = build(
-        Network(**about["network"]),
-        about["shape"],
-        about["classes"],
-        about["objective"] == "adm",
-        None if captions is None else Captions(*captions.shape[1:]),
-    )
-    network.load_state_dict(weights)
-    captions = None if captions is None else captions.float().to(device)
-    return network.to(device).eval().requires_grad_(False), captions, about

@@ -47,8 +47,11 @@ def render(row: dict[str, Any], weights: str, about: dict[str, Any], sampling: s
     head = {"license": "other", "tags": ["diffusion", "dataset-condensation"]}
     head["model-index"] = [{"name": name, "results": [result]}]
     lines = ["---", yaml.safe_dump(head, sort_keys=False).rstrip(), "---", "", f"# {name}", ""]
-    lines += [f"A {row['objective']} generator trained from scratch for {row['training_steps']} steps on "
-              f"{row['subset_images']} images of {dataset}, chosen by {row['method']}.", ""]  # fmt: skip
+    origin = "imported from a checkpoint, which does not say how it was trained"
+    if "training_steps" in row:
+        origin = f"trained from scratch for {row['training_steps']} steps on {row['subset_images']} images "
+        origin += f"of {dataset}, chosen by {row['method']}"
+    lines += [f"A {row['objective']} generator {origin}.", ""]
     lines += ["| measure | value |", "| --- | ---: |"]
     lines += [
         f"| {SCORED[metric].label} | {value:.{SCORED[metric].digits}f} |" for metric, value in scores.items()

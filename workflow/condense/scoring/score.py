@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import typer
 
-from condense.base.artefacts import read_artefact
 from condense.base.errors import InputError
 from condense.base.gaussian import Gaussian, Moments
 from condense.base.shards import open_shard, read_text
 from condense.base.tables import read_table, write_table
 from condense.config.options import setting, settings, take
 from condense.config.settings import Sampling
+from condense.diffusion.generator import read_description
 from condense.scoring.memorisation import Copies
 from condense.scoring.metrics import Reference, Samples, score_features, spread
 
@@ -223,13 +223,13 @@ def _statistics(file: h5py.File, prefix: str = "") -> Gaussian | None:
 
 def _training(weights: Path, sampling: Sampling) -> dict[str, Any]:
     """How the generator was trained and its images drawn."""
-    trained, _ = read_artefact(weights, "a generator of `condense train`", only="nothing")
+    trained = read_description(weights)
     return {
-        "device": trained["device"],
-        "gpus": trained["workers"] if trained["device"] != "cpu" else 0,
-        "objective": trained["objective"],
-        "training_steps": trained["steps"],
-        "ema": trained["ema"],
+        "device": trained.device,
+        "gpus": 0 if trained.device == "cpu" else trained.workers,
+        "objective": trained.objective,
+        "training_steps": trained.steps,
+        "ema": trained.ema,
         "sampler": sampling.sampler,
         "steps": sampling.steps,
         "guidance": sampling.guidance,

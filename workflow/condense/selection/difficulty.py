@@ -18,7 +18,7 @@ from condense.config.options import take
 from condense.config.settings import Autoencoder, Images
 from condense.diffusion import autoencoders
 from condense.diffusion.adm import Predict
-from condense.diffusion.generate import read_generator
+from condense.diffusion.generator import Description, read_generator
 from condense.diffusion.objectives import process_of
 from condense.images.index import read_index
 from condense.images.sources import batches, centre_crop, source
@@ -60,10 +60,10 @@ def difficulty(
         label = torch.full((len(paths),), _label(name, numbers[0], about, weights), device=device)
         text = {} if captions is None else {"text": captions[label]}
         clean, _ = model.encode(torch.from_numpy(batch.pixels).to(device).permute(0, 3, 1, 2) / 127.5 - 1)
-        if clean.shape[1:] != torch.Size(about["shape"]):
-            raise InputError(f"{weights} takes {about['shape']}, the images give {list(clean.shape[1:])}.")
+        if clean.shape[1:] != about.shape:
+            raise InputError(f"{weights} takes {about.shape}, the images give {tuple(clean.shape[1:])}.")
         predict = _conditioned(network, label, text)
-        loss = denoising_losses(predict, clean, about["objective"], paths)
+        loss = denoising_losses(predict, clean, about.objective, paths)
         found[name] += zip(paths, loss.tolist(), strict=True)
     groups = [
         (name, rows[0].class_index, _arrays(found[name])) for name, rows in classes.items() if found[name]
@@ -99,14 +99,13 @@ def _conditioned(network: torch.nn.Module, label: Tensor, text: dict[str, Tensor
     return predict
 
 
-def _label(name: str, number: int, about: dict, weights: Path) -> int:
+def _label(name: str, number: int, about: Description, weights: Path) -> int:
     """Label of a class for the generator: its own order of names where it has one, else the study's."""
-    names = about.get("names")
-    if names is None:
+    if about.names is None:
         return number
-    if name not in names:
+    if name not in about.names:
         raise InputError(f"{weights} does not know class {name!r}; it knows classes by their WordNet ids.")
-    return names.index(name)
+    return about.names.index(name)
 
 
 def _arrays(rows: list[tuple[str, float]]) -> dict:

@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +20,7 @@ import torch
 import typer
 from torch import Tensor
 
-from condense.base.artefacts import read_artefact, write_artefact
+from condense.base.artefacts import read_artefact
 from condense.base.digest import code
 from condense.base.errors import Unfinished
 from condense.base.memory import keep_freed_memory
@@ -30,6 +30,7 @@ from condense.config.objectives import OBJECTIVES
 from condense.config.options import take
 from condense.config.settings import Network, Recipe, Training
 from condense.diffusion.embedders import Captions
+from condense.diffusion.generator import Description, write_generator
 from condense.diffusion.transformer import Alignment, Transformer, build
 from condense.training import state
 from condense.training.data import Sources, read_captions, read_latents, read_patches
@@ -91,17 +92,16 @@ def train(
         if group.rank:
             return
     write_history(history, trainer)
-    about = {"objective": objective, "network": asdict(network), "classes": data.classes, "shape": data.shape}
-    about |= {"steps": trainer.step, "ema": training.ema, "recipe": asdict(recipe)}
-    about |= {"device": group.hardware, "workers": group.count}
-    tables = {} if sources.captions is None else {"captions": sources.captions}
+    made = {"objective": objective, "network": network, "classes": data.classes, "shape": data.shape}
+    made |= {"steps": trainer.step, "ema": training.ema, "recipe": recipe}
+    about = Description(**made, device=group.hardware, workers=group.count)
     if milestones:
         milestones.mkdir(parents=True, exist_ok=True)
         for path in state.milestones(folder, training.milestone_every):
             step, average = read_average(path)
-            tensors = trainer.average_weights(average) | tables
-            write_artefact(milestones / path.name, about | {"steps": step}, tensors)
-    write_artefact(output, about, trainer.average_weights() | tables)
+            tensors = trainer.average_weights(average)
+            write_generator(milestones / path.name, replace(about, steps=step), tensors, sources.captions)
+    write_generator(output, about, trainer.average_weights(), sources.captions)
     # their weights, a quarter of a state, are kept where a folder for them is given
     state.clear(folder, None if milestones else training.milestone_every)
 
