@@ -69,12 +69,12 @@ def compare(images: ImageClass, budget: int, beta: float, restarts: int) -> tupl
     ours = Gadc(epsilon=EPSILON, epsilon_unit="median", beta=beta, restarts=restarts)
     released = dataclasses.replace(ours, confidence="candidate")
     features = torch.from_numpy(images.features())[None]
-    surprise = -torch.from_numpy(images.log_probability)[None]
+    nll = -torch.from_numpy(images.log_probability)[None]
     began = time.process_time()
-    objective = Objective(features, surprise, released)
+    objective = Objective(features, nll, released)
     theirs = exchange_as_released(objective, greedy(objective, budget), released.swaps)
     middle = time.process_time()
-    objective = Objective(features, surprise, ours)
+    objective = Objective(features, nll, ours)
     end = exchange(objective, greedy(objective, budget), restarts)
     return theirs.value.item(), middle - began, end.value.item(), time.process_time() - middle
 

@@ -17,7 +17,7 @@ def transport(cost: np.ndarray, epsilon: float, capacity: float, iterations: int
     return float(((u[:, None] * kernel * v)[:m] * cost).sum())
 
 
-def objective(features: np.ndarray, surprise: np.ndarray, subset: list[int], chosen: Gadc) -> float:
+def objective(features: np.ndarray, nll: np.ndarray, subset: list[int], chosen: Gadc) -> float:
     """Transport + alpha * statistics + beta * confidence of one subset of a class."""
     images = features[subset]
     cost = ((images[:, None] - features[None]) ** 2).sum(2)
@@ -28,4 +28,4 @@ def objective(features: np.ndarray, surprise: np.ndarray, subset: list[int], cho
     else:
         statistics = (mean_gap**2).sum() + np.abs(std_gap).sum() ** 2
     shipped = transport(cost, chosen.epsilon, chosen.capacity, chosen.iterations) if chosen.transport else 0.0
-    return shipped + chosen.alpha * statistics + chosen.beta * surprise[subset].mean()
+    return shipped + chosen.alpha * statistics + chosen.beta * nll[subset].mean()

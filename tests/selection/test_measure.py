@@ -26,23 +26,23 @@ def draw(n: int = 30, d: int = 6, seed: int = 0) -> tuple[torch.Tensor, torch.Te
 
 
 def test_the_objective_is_the_one_that_selection_minimises():
-    features, surprise = draw()
-    end = condense(features[None], surprise[None], [5], SETTINGS)[5].end
-    found = measure_class(features, surprise, end.subsets[0], SETTINGS)
+    features, nll = draw()
+    end = condense(features[None], nll[None], [5], SETTINGS)[5].end
+    found = measure_class(features, nll, end.subsets[0], SETTINGS)
     assert found["objective"] == pytest.approx(end.value.item(), rel=1e-12)
-    others = [measure_class(features, surprise, torch.arange(i, i + 5), SETTINGS) for i in range(20)]
+    others = [measure_class(features, nll, torch.arange(i, i + 5), SETTINGS) for i in range(20)]
     assert found["objective"] < min(other["objective"] for other in others)
 
 
 def test_overlap_is_that_of_the_chosen_images_with_their_class():
-    features, surprise = draw()
+    features, nll = draw()
     chosen = torch.tensor([3, 1, 4, 15, 9])
-    found = measure_class(features, surprise, chosen, SETTINGS)
+    found = measure_class(features, nll, chosen, SETTINGS)
     overlap = compare(features[chosen], features, 3, 5)
     assert (found["recall"], found["coverage"]) == (overlap.recall, overlap.coverage)
     assert found["precision"] == 1
-    assert found["confidence"] == pytest.approx(surprise[chosen].mean().item())
-    assert "recall" not in measure_class(features, surprise, chosen[:1], SETTINGS)
+    assert found["confidence"] == pytest.approx(nll[chosen].mean().item())
+    assert "recall" not in measure_class(features, nll, chosen[:1], SETTINGS)
 
 
 @pytest.fixture
@@ -50,12 +50,12 @@ def files(tmp_path):
     """Embeddings and probabilities of two classes in two shards, a subset of them and its diagnostics."""
     rows = []
     for number, name in enumerate("ab"):
-        features, surprise = draw(seed=number)
+        features, nll = draw(seed=number)
         paths = [f"{name}/{i:02}.png" for i in range(30)]
         write_shard(
             tmp_path / f"e{number}.h5", {}, [(name, number, {"features": features.numpy(), "paths": paths})]
         )
-        logs = {"log_probability": -surprise.numpy(), "log_runner_up": -surprise.numpy(), "paths": paths}
+        logs = {"log_probability": -nll.numpy(), "log_runner_up": -nll.numpy(), "paths": paths}
         write_shard(tmp_path / f"p{number}.h5", {}, [(name, number, logs)])
         rows += [(paths[i], name, number, i) for i in range(4)]
     table = pd.DataFrame(rows, columns=["path", "class", "class_index", "rank"])
@@ -90,8 +90,8 @@ def test_the_row_of_a_subset(files):
     subset = torch.cat([draw(seed=0)[0][:4], draw(seed=1)[0][:4]])
     assert row["fid"] == pytest.approx(frechet_distance(fit(subset), fit(every)), rel=1e-9)
     assert (row["images"], row["classes"], row["seconds"]) == (8, 2, 3.5)
-    surprise = [draw(seed=seed)[1][:4].mean().item() for seed in (0, 1)]
-    assert row["confidence"] == pytest.approx(np.mean(surprise))
+    nll = [draw(seed=seed)[1][:4].mean().item() for seed in (0, 1)]
+    assert row["confidence"] == pytest.approx(np.mean(nll))
 
 
 def test_a_subset_of_other_images_is_refused(files):

@@ -40,9 +40,9 @@ VARIANTS = [
 @pytest.mark.parametrize("chosen", VARIANTS)
 @pytest.mark.parametrize("subset", [[4], [1, 7], [0, 3, 9, 11]])
 def test_value_is_the_papers_formula(chosen: Gadc, subset: list[int]) -> None:
-    features, surprise = images(1, 12)
-    found = Objective(features, surprise, chosen).value(first, torch.tensor([subset]))
-    assert found.item() == pytest.approx(objective(features[0].numpy(), surprise[0].numpy(), subset, chosen))
+    features, nll = images(1, 12)
+    found = Objective(features, nll, chosen).value(first, torch.tensor([subset]))
+    assert found.item() == pytest.approx(objective(features[0].numpy(), nll[0].numpy(), subset, chosen))
 
 
 def test_moments_are_the_reference_implementations() -> None:
@@ -57,12 +57,12 @@ def test_moments_are_the_reference_implementations() -> None:
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.integers(0, 99), st.integers(4, 30), st.integers(0, 4), st.sampled_from(VARIANTS))
 def test_fast_form_is_the_definition_for_every_candidate(seed, n, shared, chosen) -> None:
-    features, surprise = images(seed, n)
+    features, nll = images(seed, n)
     every = torch.arange(n)
     common = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[None, : min(shared, n - 1)]
     subsets = torch.cat([common.expand(n, -1), every[:, None]], 1)
     for precision, error in (("float32", 2e-5), ("float64", 1e-10)):
-        built = Objective(features, surprise, replace(chosen, precision=precision))
+        built = Objective(features, nll, replace(chosen, precision=precision))
         slow = built.value(torch.zeros(n, dtype=torch.long), subsets)
         torch.testing.assert_close(
             built.extend(common, every[None])[0].double(), slow, rtol=error, atol=error * 1e-2
@@ -70,17 +70,17 @@ def test_fast_form_is_the_definition_for_every_candidate(seed, n, shared, chosen
 
 
 def test_moving_all_images_changes_nothing() -> None:
-    features, surprise = images(2, 20)
+    features, nll = images(2, 20)
     subset = torch.tensor([[3, 4, 8]])
-    near, far = (Objective(x, surprise, PLAIN).value(first, subset) for x in (features, features + 1e4))
+    near, far = (Objective(x, nll, PLAIN).value(first, subset) for x in (features, features + 1e4))
     torch.testing.assert_close(near, far, rtol=1e-6, atol=0)
 
 
 def test_dummy_cost_has_no_effect_to_the_last_bit() -> None:
-    features, surprise = images(3, 20)
+    features, nll = images(3, 20)
     subset = torch.tensor([[3, 4, 8]])
     values = {
-        Objective(features, surprise, replace(PLAIN, dummy_cost=gamma)).value(first, subset).item()
+        Objective(features, nll, replace(PLAIN, dummy_cost=gamma)).value(first, subset).item()
         for gamma in (0.0, 0.05, 1.0, 1e6)
     }
     assert len(values) == 1
@@ -117,40 +117,40 @@ def test_median_is_over_pairs_of_different_images() -> None:
 def test_ties_go_to_the_lower_index() -> None:
     values = torch.tensor([[3.0, 1.0 + 1e-12, 1.0], [2.0, 2.0, 5.0]], dtype=torch.float64)
     assert lowest(values)[0].tolist() == [1, 0]
-    features, surprise = images(5, 15)
-    features[0, 12], surprise[0, 12] = features[0, 2], surprise[0, 2]
-    built = Objective(features, surprise, PLAIN)
+    features, nll = images(5, 15)
+    features[0, 12], nll[0, 12] = features[0, 2], nll[0, 2]
+    built = Objective(features, nll, PLAIN)
     for shared in ([], [4], [7, 9]):
         common = torch.tensor([shared], dtype=torch.long)
         assert 12 not in built.best(common).image.tolist()
-    reverse = Objective(features.flip(1), surprise.flip(1), PLAIN)
+    reverse = Objective(features.flip(1), nll.flip(1), PLAIN)
     assert reverse.best(torch.tensor([[5]])).image.item() != 14 - 2  # now the other twin has the lower index
 
 
 def test_best_is_the_best_of_all_and_never_one_of_the_shared() -> None:
-    features, surprise = images(6, 18)
-    built = Objective(features, surprise, PLAIN)
+    features, nll = images(6, 18)
+    built = Objective(features, nll, PLAIN)
     for shared in ([0], [3, 5], [1, 2, 4]):
         others = [k for k in range(18) if k not in shared]
-        values = [objective(features[0].numpy(), surprise[0].numpy(), [*shared, k], PLAIN) for k in others]
+        values = [objective(features[0].numpy(), nll[0].numpy(), [*shared, k], PLAIN) for k in others]
         look = built.best(torch.tensor([shared]))
         assert look.image.item() == others[int(np.argmin(values))]
         assert look.value.item() == pytest.approx(min(values))
 
 
 def test_best_says_so_where_nothing_is_below() -> None:
-    features, surprise = images(6, 18)
+    features, nll = images(6, 18)
     against = (torch.tensor([5]), torch.tensor([1e-3], dtype=torch.float64))
-    look = Objective(features, surprise, PLAIN).best(torch.tensor([[3]]), against=against)
+    look = Objective(features, nll, PLAIN).best(torch.tensor([[3]]), against=against)
     assert look.value.item() == torch.inf
 
 
 def test_released_confidence_counts_the_candidate_alone() -> None:
-    features, surprise = images(7, 10)
-    built = Objective(features, surprise, replace(PLAIN, confidence="candidate"))
+    features, nll = images(7, 10)
+    built = Objective(features, nll, replace(PLAIN, confidence="candidate"))
     subset = torch.tensor([[2, 5, 6]])
     gap = built.value(first, subset, greedy=True) - built.value(first, subset)
-    assert gap.item() == pytest.approx(2.0 * (surprise[0, 6] - surprise[0, [2, 5, 6]].mean()).item())
+    assert gap.item() == pytest.approx(2.0 * (nll[0, 6] - nll[0, [2, 5, 6]].mean()).item())
 
 
 @pytest.mark.parametrize(
@@ -169,19 +169,19 @@ def test_impossible_settings_are_named(change: dict, sentence: str) -> None:
 
 
 def test_impossible_input_is_named() -> None:
-    features, surprise = images(1, 5)
+    features, nll = images(1, 5)
     broken = features.clone()
     broken[0, 3, 1] = torch.nan
     with pytest.raises(InputError, match="image 3 of a class are not finite"):
-        Objective(broken, surprise, PLAIN)
+        Objective(broken, nll, PLAIN)
     with pytest.raises(InputError, match="needs probabilities"):
         Objective(features, None, PLAIN)
     with pytest.raises(InputError, match="probabilities"):
-        Objective(features, surprise - 2, PLAIN)
+        Objective(features, nll - 2, PLAIN)
     with pytest.raises(InputError, match=r"\[classes, n, d\]"):
-        Objective(features[0], surprise, PLAIN)
+        Objective(features[0], nll, PLAIN)
     with pytest.raises(InputError, match=r"\[classes, n\]"):
-        Objective(features, surprise[:, :-1], PLAIN)
+        Objective(features, nll[:, :-1], PLAIN)
 
 
 def test_equal_images_have_an_objective() -> None:

@@ -44,11 +44,11 @@ def swaps_of(subset: list[int], n: int) -> list[list[int]]:
 @pytest.mark.parametrize("chosen", [PLAIN, replace(PLAIN, capacity=1.0), replace(PLAIN, statistics="paper")])
 @pytest.mark.parametrize("seed", range(4))
 def test_no_single_swap_improves_the_result(chosen: Gadc, seed: int) -> None:
-    features, surprise = images(seed, 10)
+    features, nll = images(seed, 10)
     for restarts in (0, 3):
-        found = condense(features, surprise, [3], replace(chosen, restarts=restarts))[3]
+        found = condense(features, nll, [3], replace(chosen, restarts=restarts))[3]
         subset = found.end.subsets[0].tolist()
-        plain = [features[0].numpy(), surprise[0].numpy()]
+        plain = [features[0].numpy(), nll[0].numpy()]
         value = objective(*plain, subset, chosen)
         assert found.end.value.item() == pytest.approx(value)
         assert all(objective(*plain, other, chosen) >= value * (1 - 1e-8) for other in swaps_of(subset, 10))
@@ -56,10 +56,10 @@ def test_no_single_swap_improves_the_result(chosen: Gadc, seed: int) -> None:
 
 
 def test_no_single_swap_improves_a_larger_result_solved_to_a_tolerance() -> None:
-    features, surprise = images(11, 60, d=8)
+    features, nll = images(11, 60, d=8)
     chosen = Gadc(epsilon=0.05, epsilon_unit="median", beta=2.0, tolerance=1e-6, restarts=1)
-    built = Objective(features, surprise, chosen)
-    subset = condense(features, surprise, [4], chosen)[4].end.subsets[0].tolist()
+    built = Objective(features, nll, chosen)
+    subset = condense(features, nll, [4], chosen)[4].end.subsets[0].tolist()
     value = built.value(torch.zeros(1, dtype=torch.long), torch.tensor([subset]))
     others = torch.tensor(swaps_of(subset, 60))
     values = built.value(torch.zeros(len(others), dtype=torch.long), others)
@@ -69,28 +69,28 @@ def test_no_single_swap_improves_a_larger_result_solved_to_a_tolerance() -> None
 def test_result_is_close_to_the_best_of_all_subsets() -> None:
     from itertools import combinations
 
-    features, surprise = images(2, 10)
+    features, nll = images(2, 10)
     every = torch.tensor(list(combinations(range(10), 4)))
-    built = Objective(features, surprise, PLAIN)
+    built = Objective(features, nll, PLAIN)
     best = built.value(torch.zeros(len(every), dtype=torch.long), every).min().item()
-    assert condense(features, surprise, [4], PLAIN)[4].end.value.item() == pytest.approx(best)
+    assert condense(features, nll, [4], PLAIN)[4].end.value.item() == pytest.approx(best)
 
 
 def test_greedy_step_is_the_best_of_all_candidates() -> None:
-    features, surprise = images(3, 12)
-    path = greedy(Objective(features, surprise, PLAIN), 4)[0].tolist()
+    features, nll = images(3, 12)
+    path = greedy(Objective(features, nll, PLAIN), 4)[0].tolist()
     for t in range(4):
         others = [k for k in range(12) if k not in path[:t]]
-        values = [objective(features[0].numpy(), surprise[0].numpy(), [*path[:t], k], PLAIN) for k in others]
+        values = [objective(features[0].numpy(), nll[0].numpy(), [*path[:t], k], PLAIN) for k in others]
         assert path[t] == others[values.index(min(values))]
 
 
 def test_one_greedy_path_serves_every_budget() -> None:
-    features, surprise = images(4, 30)
+    features, nll = images(4, 30)
     chosen = replace(PLAIN, exchange="none")
-    together = condense(features, surprise, [7, 2, 5], chosen)
+    together = condense(features, nll, [7, 2, 5], chosen)
     for budget, found in together.items():
-        alone = condense(features, surprise, [budget], chosen)[budget]
+        alone = condense(features, nll, [budget], chosen)[budget]
         assert found.end.subsets.tolist() == alone.end.subsets.tolist()
         assert found.end.subsets.tolist()[0] == together[7].end.subsets[0, :budget].tolist()
         assert not found.end.optimal.item()
@@ -99,8 +99,8 @@ def test_one_greedy_path_serves_every_budget() -> None:
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(st.integers(0, 99), st.integers(6, 40), st.integers(1, 5), st.sampled_from(["optimal", "released"]))
 def test_exchange_never_raises_the_objective(seed, n, m, kind) -> None:
-    features, surprise = images(seed, n)
-    found = condense(features, surprise, [m], replace(PLAIN, exchange=kind))[m]
+    features, nll = images(seed, n)
+    found = condense(features, nll, [m], replace(PLAIN, exchange=kind))[m]
     values = torch.cat(found.end.history)
     assert (values.diff() <= 0).all()
     assert found.end.value <= found.greedy
@@ -111,8 +111,8 @@ def test_exchange_never_raises_the_objective(seed, n, m, kind) -> None:
 
 
 def test_released_exchange_stops_after_its_swaps() -> None:
-    features, surprise = images(5, 40)
-    built = Objective(features, surprise, PLAIN)
+    features, nll = images(5, 40)
+    built = Objective(features, nll, PLAIN)
     start = torch.arange(6)[None]
     whole = exchange_as_released(built, start)
     assert whole.swaps.item() > 2 and whole.optimal.item()
@@ -122,11 +122,10 @@ def test_released_exchange_stops_after_its_swaps() -> None:
 
 
 def test_restarts_find_better_optima() -> None:
-    features, surprise = images(6, 120, d=12)
+    features, nll = images(6, 120, d=12)
     chosen = Gadc(epsilon=0.05, epsilon_unit="median", beta=1.0)
     values = [
-        condense(features, surprise, [8], replace(chosen, restarts=count))[8].end.value.item()
-        for count in (0, 8)
+        condense(features, nll, [8], replace(chosen, restarts=count))[8].end.value.item() for count in (0, 8)
     ]
     assert values[1] < 0.999 * values[0]
 
@@ -136,20 +135,20 @@ def test_restarts_find_better_optima() -> None:
     st.integers(0, 99), st.sampled_from([0.1, 1.0, 10.0, 100.0, 400.0, 1000.0]), st.sampled_from([1.0, 1.05])
 )
 def test_single_precision_chooses_as_double_does_at_any_scale(seed, scale, capacity) -> None:
-    features, surprise = images(seed, 40)
+    features, nll = images(seed, 40)
     chosen = Gadc(epsilon=1 / scale, epsilon_unit="median", capacity=capacity, beta=1.0, restarts=1)
     ends = [
-        condense(features, surprise, [4], replace(chosen, precision=precision))[4].end
+        condense(features, nll, [4], replace(chosen, precision=precision))[4].end
         for precision in ("float32", "float64")
     ]
     assert ends[0].value.item() == pytest.approx(ends[1].value.item(), rel=1e-5)
 
 
 def test_classes_solved_together_are_as_alone() -> None:
-    features, surprise = images(7, 35, classes=4)
-    together = condense(features, surprise, [3, 6], PLAIN)
+    features, nll = images(7, 35, classes=4)
+    together = condense(features, nll, [3, 6], PLAIN)
     for c in range(4):
-        alone = condense(features[c : c + 1], surprise[c : c + 1], [3, 6], PLAIN)
+        alone = condense(features[c : c + 1], nll[c : c + 1], [3, 6], PLAIN)
         for budget in (3, 6):
             assert together[budget].end.subsets[c].tolist() == alone[budget].end.subsets[0].tolist()
             assert together[budget].end.swaps[c] == alone[budget].end.swaps[0]
@@ -158,39 +157,39 @@ def test_classes_solved_together_are_as_alone() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_gpu_chooses_as_the_processor_does() -> None:
-    features, surprise = images(7, 80, d=16, classes=3)
+    features, nll = images(7, 80, d=16, classes=3)
     chosen = replace(PLAIN, restarts=2)
-    expected = condense(features, surprise, [6], chosen)[6].end.subsets
-    found = condense(features.cuda(), surprise.cuda(), [6], chosen)[6].end
+    expected = condense(features, nll, [6], chosen)[6].end.subsets
+    found = condense(features.cuda(), nll.cuda(), [6], chosen)[6].end
     assert found.subsets.tolist() == expected.tolist()
 
 
 def test_size_of_blocks_and_number_of_threads_do_not_change_the_subset(monkeypatch) -> None:
-    features, surprise = images(8, 60, d=16)
+    features, nll = images(8, 60, d=16)
     chosen = replace(PLAIN, restarts=1)
-    expected = condense(features, surprise, [5], chosen)[5].end.subsets.tolist()
+    expected = condense(features, nll, [5], chosen)[5].end.subsets.tolist()
     for elements, threads in ((60 * 7, 1), (60, 1), (2**20, 2)):
         monkeypatch.setitem(condense.selection.objective.ELEMENTS, "cpu", elements)
         torch.set_num_threads(threads)
         try:
-            assert condense(features, surprise, [5], chosen)[5].end.subsets.tolist() == expected
+            assert condense(features, nll, [5], chosen)[5].end.subsets.tolist() == expected
         finally:
             torch.set_num_threads(1)
 
 
 def test_order_of_the_images_does_not_change_the_subset() -> None:
-    features, surprise = images(9, 40)
+    features, nll = images(9, 40)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(1))
     plain = replace(PLAIN, restarts=0)  # restarts draw images by position
-    first = condense(features, surprise, [5], plain)[5].end
-    second = condense(features[:, order], surprise[:, order], [5], plain)[5].end
+    first = condense(features, nll, [5], plain)[5].end
+    second = condense(features[:, order], nll[:, order], [5], plain)[5].end
     assert sorted(first.subsets[0].tolist()) == sorted(order[second.subsets[0]].tolist())
 
 
 def test_whole_class_and_single_image_are_subsets() -> None:
-    features, surprise = images(10, 7)
-    assert sorted(condense(features, surprise, [7], PLAIN)[7].end.subsets[0].tolist()) == list(range(7))
-    alone = condense(features[:, :1], surprise[:, :1], [1], replace(PLAIN, epsilon_unit="median"))[1]
+    features, nll = images(10, 7)
+    assert sorted(condense(features, nll, [7], PLAIN)[7].end.subsets[0].tolist()) == list(range(7))
+    alone = condense(features[:, :1], nll[:, :1], [1], replace(PLAIN, epsilon_unit="median"))[1]
     assert alone.end.subsets.tolist() == [[0]]
     assert alone.terms.transport.item() == 0 and alone.terms.statistics.item() == 0
 

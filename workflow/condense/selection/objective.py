@@ -41,9 +41,9 @@ class Look(NamedTuple):
 class Objective:
     """The objective of the subsets of several classes that have the same number of images."""
 
-    def __init__(self, features: Tensor, surprise: Tensor | None, settings: Gadc):
+    def __init__(self, features: Tensor, nll: Tensor | None, settings: Gadc):
         """Take features [classes, n, d] and -log p(own class | image) [classes, n], needed where beta > 0."""
-        _check(features, surprise, settings)
+        _check(features, nll, settings)
         exact = features.to(torch.float64)
         self.settings, self.device = settings, features.device
         self.precision = getattr(torch, settings.precision)
@@ -51,7 +51,7 @@ class Objective:
         self.exact = exact - exact.mean(1, keepdim=True)  # the class mean is 0 from here on
         self.features = self.exact.to(self.precision)
         self.std = _std(self.exact)
-        self.surprise = surprise.to(torch.float64) if settings.beta > 0 else torch.zeros_like(exact[..., 0])
+        self.nll = nll.to(torch.float64) if settings.beta > 0 else torch.zeros_like(exact[..., 0])
         self.transport = self._transport() if settings.transport else None
 
     def _transport(self) -> Transport:
@@ -83,7 +83,7 @@ class Objective:
             images = self.exact[some[:, None], chosen]
             mean, std = images.mean(1), _std(images)
             statistics = self._statistics(mean.square().sum(1), std - self.std[some])
-            confidence = self.surprise[some[:, None], chosen].mean(1)
+            confidence = self.nll[some[:, None], chosen].mean(1)
             plan = (
                 self.transport.solve(some, chosen) if self.transport else (torch.zeros_like(confidence),) * 2
             )
@@ -101,7 +101,7 @@ class Objective:
         terms = self.terms(classes, subsets)
         if greedy and self.settings.confidence == "candidate":
             # RELEASE: the greedy stage adds the candidate's confidence alone instead of the subset's mean.
-            terms = terms._replace(confidence=self.surprise[classes, subsets[:, -1]])
+            terms = terms._replace(confidence=self.nll[classes, subsets[:, -1]])
         return self.total(terms)
 
     def extend(self, shared: Tensor, candidates: Tensor, greedy: bool = False) -> Tensor:
@@ -111,11 +111,11 @@ class Objective:
         return torch.cat([self._extend(shared, part, greedy) for part in parts], 1)
 
     def _extend(self, shared: Tensor, candidates: Tensor, greedy: bool) -> Tensor:
-        surprise = self.surprise.gather(1, candidates)
+        nll = self.nll.gather(1, candidates)
         if not (greedy and self.settings.confidence == "candidate"):
-            common = self.surprise.gather(1, shared).sum(1, keepdim=True)
-            surprise = (surprise + common) / (shared.shape[1] + 1)
-        value = self.settings.beta * surprise
+            common = self.nll.gather(1, shared).sum(1, keepdim=True)
+            nll = (nll + common) / (shared.shape[1] + 1)
+        value = self.settings.beta * nll
         if self.settings.alpha > 0:
             value += self.settings.alpha * self._extend_statistics(shared, candidates)
         if self.transport:
@@ -199,14 +199,12 @@ def _typical(cost: Tensor) -> Tensor:
     return torch.where(typical > 0, typical, torch.ones_like(typical))
 
 
-def _check(features: Tensor, surprise: Tensor | None, settings: Gadc) -> None:
+def _check(features: Tensor, nll: Tensor | None, settings: Gadc) -> None:
     """Refuse what has no objective."""
     if features.ndim != 3:
         raise InputError(f"features have shape {tuple(features.shape)}; they must be [classes, n, d].")
-    if surprise is not None and surprise.shape != features.shape[:2]:
-        raise InputError(
-            f"-log p has shape {tuple(surprise.shape)}; it must be [classes, n] as the features."
-        )
+    if nll is not None and nll.shape != features.shape[:2]:
+        raise InputError(f"-log p has shape {tuple(nll.shape)}; it must be [classes, n] as the features.")
     finite = torch.isfinite(features).all(2)
     if not finite.all():
         row = (~finite).nonzero()[0, 1].item()
@@ -216,7 +214,7 @@ def _check(features: Tensor, surprise: Tensor | None, settings: Gadc) -> None:
             raise InputError(f"{name} is {getattr(settings, name)}; it must be at least {least}.")
     if not settings.epsilon > 0:
         raise InputError(f"epsilon is {settings.epsilon}; it must be positive.")
-    if settings.beta > 0 and surprise is None:
+    if settings.beta > 0 and nll is None:
         raise InputError("the confidence term (beta > 0) needs probabilities; give them, or set beta to 0.")
-    if surprise is not None and not ((surprise >= 0) & torch.isfinite(surprise)).all():
+    if nll is not None and not ((nll >= 0) & torch.isfinite(nll)).all():
         raise InputError("probabilities of the own class must lie in (0, 1].")

@@ -45,11 +45,11 @@ class Selection:
 
 
 def condense(
-    features: Tensor, surprise: Tensor | None, budgets: Sequence[int], settings: Gadc
+    features: Tensor, nll: Tensor | None, budgets: Sequence[int], settings: Gadc
 ) -> dict[int, Selection]:
     """Choose subsets of each budget from each class of [classes, n, d] features.
 
-    `surprise` is -log p(own class | image) [classes, n], needed where beta > 0. The greedy path is computed
+    `nll` is -log p(own class | image) [classes, n], needed where beta > 0. The greedy path is computed
     once for all budgets. Raises InputError for a budget that is not in 1..n, and for features or settings
     without an objective.
     """
@@ -58,7 +58,7 @@ def condense(
             raise InputError(
                 f"budget {budget} is not between 1 and the {features.shape[1]} images of a class."
             )
-    objective = Objective(features, surprise, settings)
+    objective = Objective(features, nll, settings)
     path, chosen = greedy(objective, max(budgets)), {}
     every = torch.arange(len(path), device=path.device)
     sizes = range(1, max(budgets) + 1)
