@@ -64,8 +64,8 @@ def measure(
         at = positions(images, chosen.pop(images.name, []), subset)
         values = torch.from_numpy(images.features())
         seen.add(values[at])
-        surprise = -torch.from_numpy(images.log_probability).double()
-        rows.append(measure_class(values, surprise, at, settings))
+        nll = -torch.from_numpy(images.log_probability).double()
+        rows.append(measure_class(values, nll, at, settings))
     if chosen:
         raise InputError(f"{subset} names class {next(iter(chosen))}, which is not embedded; select anew.")
     with open_shard(everything) as file:
@@ -79,20 +79,20 @@ def measure(
     write_table(pd.DataFrame([row]), output)
 
 
-def measure_class(features: Tensor, surprise: Tensor, chosen: Tensor, settings: Gadc) -> dict[str, float]:
+def measure_class(features: Tensor, nll: Tensor, chosen: Tensor, settings: Gadc) -> dict[str, float]:
     """Terms of the objective and overlap of the chosen images [m] with their class [n, d].
 
     Precision, recall, density and coverage (Kynkäänniemi et al. 2019, Naeem et al. 2020) take the subset for
     the generated images; its precision is one, since every chosen image is an image of the class.
     """
     mean = dataclasses.replace(settings, confidence="mean")
-    objective = Objective(features[None], surprise[None], mean)
+    objective = Objective(features[None], nll[None], mean)
     terms = objective.terms(torch.zeros(1, dtype=torch.long), chosen[None])
     found = {
         "objective": objective.total(terms).item(),
         "transport": terms.transport.item(),
         "statistics": terms.statistics.item(),
-        "confidence": surprise[chosen].mean().item(),
+        "confidence": nll[chosen].mean().item(),
     }
     if len(chosen) > 1:
         wide = min(WIDE_NEIGHBOURS, len(features) - 1)

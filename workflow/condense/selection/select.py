@@ -150,10 +150,10 @@ def _condense(batch: list[ImageClass], budgets: Sequence[int], method: Gadc, dev
     if max(budgets) > len(batch[0].paths):
         raise InputError(_too_few(batch[0], max(budgets)))
     features = torch.stack([torch.from_numpy(images.features()) for images in batch]).to(device)
-    surprise = None
+    nll = None
     if method.beta > 0:
-        surprise = -torch.stack([torch.from_numpy(images.log_probability) for images in batch]).to(device)
-    selections = condense(features, surprise, budgets, method)
+        nll = -torch.stack([torch.from_numpy(images.log_probability) for images in batch]).to(device)
+    selections = condense(features, nll, budgets, method)
     seconds = (time.perf_counter() - began) / len(batch)
     for at, images in enumerate(batch):
         for budget, selection in selections.items():
