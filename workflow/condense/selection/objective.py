@@ -69,11 +69,11 @@ class Objective:
             return self.std.new_full((len(self.std),), torch.nan)
         return self.median / self.transport.epsilon
 
-    def aim(self, subsets: Tensor) -> None:
-        """Let `extend` start near the solution of subsets [classes, m], where it may (see Transport.aim)."""
+    def warm_start(self, subsets: Tensor) -> None:
+        """Start `extend` at the solution of subsets [classes, m], where it may (see Transport.warm_start)."""
         if self.transport and self.settings.tolerance and subsets.shape[1]:
             every = torch.arange(len(subsets), device=self.device)
-            self.transport.aim(self.transport.solve(every, subsets).potential)
+            self.transport.warm_start(self.transport.solve(every, subsets).potential)
 
     def terms(self, classes: Tensor, subsets: Tensor) -> Terms:
         """Terms of subsets [b, m] of the classes [b], by definition."""

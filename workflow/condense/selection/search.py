@@ -83,7 +83,7 @@ def greedy(objective: Objective, budget: int) -> Tensor:
     """
     path = torch.empty(len(objective.exact), 0, dtype=torch.long, device=objective.device)
     for _ in range(budget):
-        objective.aim(path)
+        objective.warm_start(path)
         path = torch.cat([path, objective.best(path, greedy=True).image[:, None]], 1)
     return path
 
@@ -120,7 +120,7 @@ def _descend(objective: Objective, state: Exchange, leaders: dict[int, Tensor] |
     With `leaders` by position only those are tried; positions that have none yet are filled in.
     """
     size, idle, step = state.subsets.shape[1], torch.zeros_like(state.swaps), 0
-    objective.aim(state.subsets)
+    objective.warm_start(state.subsets)
     while (idle < size).any():
         position, among = step % size, None if leaders is None else leaders.get(step % size)
         state.passes += (position == 0) & (idle < size)
@@ -131,7 +131,7 @@ def _descend(objective: Objective, state: Exchange, leaders: dict[int, Tensor] |
         better = (look.value < state.value - TIE * state.value.abs()) & (idle < size)
         if better.any():
             _accept(state, better, position, look.image, look.value)
-            objective.aim(state.subsets)
+            objective.warm_start(state.subsets)
         idle, step = torch.where(better, 1, idle + 1), step + 1
     state.history.append(state.value)
 

@@ -91,9 +91,9 @@ class Transport:
         """`cost` is float64, `epsilon` [classes] in its units; `precision` is the arithmetic of `extend`."""
         self.cost, self.epsilon, self.capacity = cost, epsilon, capacity
         self.iterations, self.tolerance, self.precision = iterations, tolerance, precision
-        self.aim(torch.zeros_like(cost[:, 0]))
+        self.warm_start(torch.zeros_like(cost[:, 0]))
 
-    def aim(self, potential: Tensor) -> None:
+    def warm_start(self, potential: Tensor) -> None:
         """Start `extend` at these column potentials / epsilon [classes, n], absorbed into the kernel.
 
         Only with a tolerance: the paper's fixed number of iterations starts at zero, which is then part of
