@@ -133,16 +133,16 @@ def test_best_is_the_best_of_all_and_never_one_of_the_shared() -> None:
     for shared in ([0], [3, 5], [1, 2, 4]):
         others = [k for k in range(18) if k not in shared]
         values = [objective(features[0].numpy(), nll[0].numpy(), [*shared, k], PLAIN) for k in others]
-        look = built.best(torch.tensor([shared]))
-        assert look.image.item() == others[int(np.argmin(values))]
-        assert look.value.item() == pytest.approx(min(values))
+        best = built.best(torch.tensor([shared]))
+        assert best.image.item() == others[int(np.argmin(values))]
+        assert best.value.item() == pytest.approx(min(values))
 
 
 def test_best_says_so_where_nothing_is_below() -> None:
     features, nll = images(6, 18)
     against = (torch.tensor([5]), torch.tensor([1e-3], dtype=torch.float64))
-    look = Objective(features, nll, PLAIN).best(torch.tensor([[3]]), against=against)
-    assert look.value.item() == torch.inf
+    best = Objective(features, nll, PLAIN).best(torch.tensor([[3]]), against=against)
+    assert best.value.item() == torch.inf
 
 
 def test_released_confidence_counts_the_candidate_alone() -> None:

@@ -17,7 +17,7 @@ from condense.transport.partial import Transport, squared_distances, take_rows
 
 TIE = 1e-9  # objectives within this relative margin are equal, and the lower index is taken
 ERROR = {torch.float32: 2e-5, torch.float64: 1e-10}  # relative error that `extend` stays below
-LEADERS = 128  # candidates that a look remembers; all of a class of at most twice as many
+SHORTLIST = 128  # best candidates that are remembered; all of a class of at most twice as many
 ELEMENTS = {"cpu": 2**18, "cuda": 2**25}  # of a temporary tensor
 
 
@@ -30,12 +30,12 @@ class Terms(NamedTuple):
     mass: Tensor
 
 
-class Look(NamedTuple):
-    """Best image to join each class's shared ones: index, objective, leading candidates in order of index."""
+class Best(NamedTuple):
+    """Best candidate to join each class's shared images: index, objective, and the shortlist by index."""
 
     image: Tensor  # [classes]
     value: Tensor  # [classes]
-    leaders: Tensor  # [classes, LEADERS], fewer where there are fewer
+    shortlist: Tensor  # [classes, SHORTLIST], fewer where there are fewer; the best candidates, ascending
 
 
 class Objective:
@@ -149,31 +149,33 @@ class Objective:
         shared: Tensor,
         greedy: bool = False,
         against: tuple[Tensor, Tensor] | None = None,
-        among: Tensor | None = None,
-    ) -> Look:
-        """Find the image that joins each class's shared ones best, of all or `among` some [classes, b].
+        candidates: Tensor | None = None,
+    ) -> Best:
+        """Find each class's best image to join its shared ones, of all or of `candidates` [classes, b].
 
         `against` is the image [classes] that holds the place and the objective [classes] with it: where no
         other can be below, the value is inf. Ties go to the lower index.
         """
-        if among is None:
-            among = torch.arange(self.exact.shape[1], device=self.device).expand(len(shared), -1)
-        rough = self.extend(shared, among, greedy)
-        rough.masked_fill_((among[:, :, None] == shared[:, None]).any(2), torch.inf)
+        if candidates is None:
+            candidates = torch.arange(self.exact.shape[1], device=self.device).expand(len(shared), -1)
+        rough = self.extend(shared, candidates, greedy)
+        rough.masked_fill_((candidates[:, :, None] == shared[:, None]).any(2), torch.inf)
         count = rough.shape[1]
-        leaders = rough.topk(LEADERS if count > 2 * LEADERS else count, largest=False).indices
+        shortlist = rough.topk(SHORTLIST if count > 2 * SHORTLIST else count, largest=False).indices
         limit = torch.full_like(rough[:, 0], torch.inf)
         if against is not None:
-            rough.masked_fill_(among == against[0][:, None], torch.inf)
+            rough.masked_fill_(candidates == against[0][:, None], torch.inf)
             limit = against[1].to(rough.dtype)
         limit = torch.minimum(limit, rough.amin(1) * (1 + self.error))
         classes, places = (rough <= limit[:, None] * (1 + self.error)).nonzero(as_tuple=True)
         exact = torch.full_like(rough, torch.inf, dtype=torch.float64)
         if len(classes):
-            subsets = torch.cat([shared[classes], among[classes, places][:, None]], 1)
+            subsets = torch.cat([shared[classes], candidates[classes, places][:, None]], 1)
             exact[classes, places] = self.value(classes, subsets, greedy)
         place, value = lowest(exact)
-        return Look(among.gather(1, place[:, None])[:, 0], value, among.gather(1, leaders).sort(1).values)
+        return Best(
+            candidates.gather(1, place[:, None])[:, 0], value, candidates.gather(1, shortlist).sort(1).values
+        )
 
 
 def lowest(values: Tensor) -> tuple[Tensor, Tensor]:

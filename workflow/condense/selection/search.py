@@ -1,9 +1,9 @@
 """Greedy construction and exchange (GADC sec. 3.4) for a batch of classes of equal size.
 
-An exchange ends in a 1-swap optimum. Such optima differ by several per cent, so `exchange` looks at a few
+An exchange ends in a 1-swap optimum. Such optima differ by several per cent, so `exchange` compares a few
 of them by variable neighbourhood search (Mladenović & Hansen 1997): disturb the best subset, exchange again,
-keep the better one, and disturb more after each failure. On the way a position is offered the candidates that
-led when all were last tried there; the last descent tries all.
+keep the better one, and disturb more after each failure. On the way a position tries the shortlist of when
+all candidates were last tried there; the last descent tries all.
 """
 
 from collections.abc import Sequence
@@ -93,15 +93,15 @@ def exchange(objective: Objective, subsets: Tensor, restarts: int = 0) -> Exchan
 
     `restarts` is how many times the best subset so far is disturbed and exchanged again.
     """
-    state, leaders = _begin(objective, subsets), {}
-    _descend(objective, state, leaders)
+    state, shortlists = _begin(objective, subsets), {}
+    _descend(objective, state, shortlists)
     disturbed = torch.full_like(state.swaps, DISTURBED)
     for number in range(restarts):
         draws = stream(
             "exchange", number
         )  # anew, because classes of a batch use up different numbers of draws
-        trial = _begin(objective, _disturb(state.subsets, disturbed, leaders, draws))
-        _descend(objective, trial, leaders)
+        trial = _begin(objective, _disturb(state.subsets, disturbed, shortlists, draws))
+        _descend(objective, trial, shortlists)
         state.passes += trial.passes
         better = trial.value < state.value - TIE * state.value.abs()
         disturbed = torch.where(better, DISTURBED, disturbed + 1)
@@ -114,34 +114,35 @@ def exchange(objective: Objective, subsets: Tensor, restarts: int = 0) -> Exchan
     return state
 
 
-def _descend(objective: Objective, state: Exchange, leaders: dict[int, Tensor] | None = None) -> None:
+def _descend(objective: Objective, state: Exchange, shortlists: dict[int, Tensor] | None = None) -> None:
     """Give each position in turn its best image until a whole round of positions finds no improvement.
 
-    With `leaders` by position only those are tried; positions that have none yet are filled in.
+    With `shortlists` by position only those are tried; positions that have none yet are filled in.
     """
     size, idle, step = state.subsets.shape[1], torch.zeros_like(state.swaps), 0
     objective.warm_start(state.subsets)
     while (idle < size).any():
-        position, among = step % size, None if leaders is None else leaders.get(step % size)
+        position = step % size
+        candidates = None if shortlists is None else shortlists.get(position)
         state.passes += (position == 0) & (idle < size)
         against = (state.subsets[:, position], state.value)
-        look = objective.best(_without(state.subsets, position), against=against, among=among)
-        if leaders is not None and among is None:
-            leaders[position] = look.leaders
-        better = (look.value < state.value - TIE * state.value.abs()) & (idle < size)
+        best = objective.best(_without(state.subsets, position), against=against, candidates=candidates)
+        if shortlists is not None and candidates is None:
+            shortlists[position] = best.shortlist
+        better = (best.value < state.value - TIE * state.value.abs()) & (idle < size)
         if better.any():
-            _accept(state, better, position, look.image, look.value)
+            _accept(state, better, position, best.image, best.value)
             objective.warm_start(state.subsets)
         idle, step = torch.where(better, 1, idle + 1), step + 1
     state.history.append(state.value)
 
 
-def _disturb(subsets: Tensor, count: Tensor, leaders: dict[int, Tensor], draws: torch.Generator) -> Tensor:
-    """Replace `count` [classes] images, at random positions, by random ones of those that led there."""
+def _disturb(subsets: Tensor, count: Tensor, shortlists: dict[int, Tensor], draws: torch.Generator) -> Tensor:
+    """Replace `count` [classes] images, at random positions, by random ones of the shortlists there."""
     disturbed, size = subsets.clone(), subsets.shape[1]
     positions = torch.randperm(size, generator=draws)[: int(count.max())]
     for number, position in enumerate(positions.tolist()):
-        offered = leaders[position]
+        offered = shortlists[position]
         offered = offered[:, torch.randperm(offered.shape[1], generator=draws).to(offered.device)]
         free = ~(offered[:, :, None] == disturbed[:, None]).any(2)
         drawn = offered.gather(1, free.int().argmax(1, keepdim=True))[:, 0]
@@ -160,8 +161,8 @@ def exchange_as_released(objective: Objective, subsets: Tensor, swaps: int = 30)
             )
             for position in range(subsets.shape[1])
         ]
-        found = torch.stack([look.image for look in tries], 1)
-        values = torch.stack([look.value for look in tries], 1)
+        found = torch.stack([best.image for best in tries], 1)
+        values = torch.stack([best.value for best in tries], 1)
         position, value = lowest(values)
         better = (value < state.value - RELEASED_MARGIN) & ~state.optimal
         state.passes += ~state.optimal

@@ -20,7 +20,7 @@ from torch import Tensor
 from condense.base.arithmetic import log_sum_exp, logarithm
 
 MOST_ITERATIONS = 10_000  # of a solve to a tolerance
-CHECK_EVERY = 10  # iterations between two looks at the marginals of a fast solve to a tolerance
+CHECK_EVERY = 10  # iterations between two checks of the marginals in a fast solve to a tolerance
 NOISE = {torch.float32: 1e-5, torch.float64: 1e-13}  # marginal error that rounding alone can leave
 # A kernel entry below FLOOR counts as zero, and a scaling pair above CEILING would make that wrong.
 FLOOR = {torch.float32: 1e-37, torch.float64: 1e-300}
