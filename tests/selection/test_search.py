@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from test_objective import PLAIN, images
 
-import condense.selection.objective
 from condense.base.errors import InputError
 from condense.config.settings import Gadc
-from condense.selection.objective import Objective
+from condense.selection.objective import ELEMENTS, Objective
 from condense.selection.search import condense, exchange_as_released, greedy
 from reference import objective
 
@@ -169,7 +168,7 @@ def test_size_of_blocks_and_number_of_threads_do_not_change_the_subset(monkeypat
     chosen = replace(PLAIN, restarts=1)
     expected = condense(features, nll, [5], chosen)[5].end.subsets.tolist()
     for elements, threads in ((60 * 7, 1), (60, 1), (2**20, 2)):
-        monkeypatch.setitem(condense.selection.objective.ELEMENTS, "cpu", elements)
+        monkeypatch.setitem(ELEMENTS, "cpu", elements)
         torch.set_num_threads(threads)
         try:
             assert condense(features, nll, [5], chosen)[5].end.subsets.tolist() == expected
