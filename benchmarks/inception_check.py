@@ -21,9 +21,9 @@ import torch
 import typer
 
 from condense.base.progress import track
-from condense.encoders.detectors import Detector, Seen, open_detector
+from condense.encoders.detectors import Detector, Outputs, open_detector
 from condense.scoring.frechet import fit, frechet_distance
-from condense.scoring.image_sets import see, see_reference
+from condense.scoring.image_sets import detect_images, detect_reference
 from condense.scoring.inception_score import inception_score
 from condense.scoring.kernel_distance import kernel_distance
 from condense.scoring.metrics import score_features
@@ -34,15 +34,15 @@ ADM = {"isc": ("inception_score", 0.5), "fid": ("fid", 0.02), "sfid": ("sfid", 0
 ADM |= {"precision": ("precision", 0.005), "recall": ("recall", 0.005)}  # there of half-precision distances
 
 
-def look(images: torch.Tensor, detector: Detector) -> Seen:
+def detect(images: torch.Tensor, detector: Detector) -> Outputs:
     """Features and logits of images uint8 [n, 3, h, w]."""
-    parts = [detector(part) for part in track(images.split(detector.batch), "looking")]
-    return Seen(
+    parts = [detector(part) for part in track(images.split(detector.batch), "detecting")]
+    return Outputs(
         torch.cat([p.features.cpu() for p in parts]), torch.cat([p.logits.cpu() for p in parts]), None
     )
 
 
-def scores(samples: Seen, reference: Seen) -> dict[str, float]:
+def scores(samples: Outputs, reference: Outputs) -> dict[str, float]:
     """FID, KID and IS under torch-fidelity's names and with its order of images and ten splits."""
     random = np.random.RandomState(2020)
     order = torch.from_numpy(random.permutation(len(samples.logits)))
@@ -84,11 +84,11 @@ def main(
     published = golden["torch_fidelity_cifar10_5000"]
     within = {key: published["deltas"][key.split("_")[0]] for key in ("fid", "isc_mean", "isc_std")}
     within |= {"kid_mean": 1e-6, "kid_std": 1e-6}  # torch-fidelity sums in single precision
-    seen = [look(read_cifar10(cifar10, train, download), detector) for train in (True, False)]
+    seen = [detect(read_cifar10(cifar10, train, download), detector) for train in (True, False)]
     found = scores(*seen)
     agreed = [close(f"cifar10 {key}", found[key], published[key], within[key]) for key in within]
     if samples and reference:
-        row = score_features(see(samples, detector), see_reference(reference, detector))
+        row = score_features(detect_images(samples, detector), detect_reference(reference, detector))
         published = golden["guided_diffusion_evaluator"]
         agreed += [
             close(f"adm {key}", row[name], published[key], delta) for key, (name, delta) in ADM.items()

@@ -78,7 +78,7 @@ def test_spatial_features_are_seven_channels_of_mixed_6_in_the_order_of_adm(scri
             x = stage(x)
     detector = Inception(script)
     with torch.inference_mode():
-        spatial = detector._network.look(images * 128 + 128).spatial
+        spatial = detector._network.detect(images * 128 + 128).spatial
     height, width = kept[0].shape[1:]
     assert torch.allclose(spatial.view(height, width, 7), kept[0].permute(1, 2, 0), atol=1e-5)
 
@@ -216,7 +216,7 @@ def test_scores_of_images_equal_torch_fidelity_from_pixels_to_numbers(weights) -
     from torch_fidelity import calculate_metrics
 
     sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-    from inception_check import look, scores
+    from inception_check import detect, scores
 
     class Images(TensorDataset):
         def __getitem__(self, index: int) -> torch.Tensor:
@@ -237,7 +237,7 @@ def test_scores_of_images_equal_torch_fidelity_from_pixels_to_numbers(weights) -
         verbose=False,
     )
     detector = Inception(weights)
-    found = scores(look(samples, detector), look(reference, detector))
+    found = scores(detect(samples, detector), detect(reference, detector))
     assert found["isc_mean"] == pytest.approx(expected["inception_score_mean"], rel=1e-6)
     assert found["kid_mean"] == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-4)
 

@@ -17,7 +17,7 @@ from condense.encoders.detectors import open_detector
 from condense.images.adm_files import write_samples
 from condense.images.index import index
 from condense.scoring.frechet import fit, frechet_distance
-from condense.scoring.image_sets import reference_batch, see
+from condense.scoring.image_sets import detect_images, reference_batch
 from condense.scoring.score import score
 from inceptions import write_script
 
@@ -73,7 +73,7 @@ def test_a_folder_and_an_archive_of_the_same_images_score_the_same(tmp_path, enc
     for key in ("fid", "inception_score", "precision", "recall", "density", "coverage"):
         assert rows[0][key] == pytest.approx(rows[1][key], rel=1e-6)
     detector = open_detector(encoder)
-    expected = [fit(see(path, detector).features) for path in (folder, real)]
+    expected = [fit(detect_images(path, detector).features) for path in (folder, real)]
     assert rows[0]["fid"] == pytest.approx(frechet_distance(*expected), rel=1e-9)
     assert rows[0]["samples"] == COUNT
     assert rows[0]["reference"] == f"{COUNT} images of real"
@@ -98,7 +98,7 @@ def test_stored_statistics_serve_the_fid_inception_only(tmp_path, inception, enc
     np.savez(tmp_path / "batch.npz", arr_0=images(0), **statistics)
     words = ("--samples", write_folder(tmp_path / "s", images(1)), "--reference", tmp_path / "batch.npz")
     scores = row(tmp_path, *words, "--detector", inception)
-    seen = see(tmp_path / "s", open_detector(inception))
+    seen = detect_images(tmp_path / "s", open_detector(inception))
     assert scores["fid"] == pytest.approx(frechet_distance(fit(seen.features), fit(stored)), rel=1e-6)
     assert scores["reference"] == "statistics stored in batch.npz"
     assert scores["manifold_reference"] == COUNT
@@ -116,7 +116,7 @@ def test_a_cached_reference_batch_scores_as_the_batch_itself(tmp_path, inception
         *("--images", tmp_path / "batch.npz", "--detector", inception, "--output", tmp_path / "batch.h5"),
     )
     with h5py.File(tmp_path / "samples.h5", "w") as file:
-        file["features"], file["labels"] = see(folder, detector).features, np.zeros(COUNT)
+        file["features"], file["labels"] = detect_images(folder, detector).features, np.zeros(COUNT)
         file.attrs.update({"digest": detector.digest, "detector": detector.name, "complete": True})
     direct = row(
         tmp_path, "--samples", folder, "--reference", tmp_path / "batch.npz", "--detector", inception

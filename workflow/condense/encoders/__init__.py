@@ -1,1 +1,1 @@
-"""From pixels to features to class probabilities: networks that look at images."""
+"""From pixels to features to class probabilities: networks and what they give."""

@@ -31,7 +31,7 @@ FILES = {
 Resize = Literal["tensorflow", "clean"]
 
 
-class Seen(NamedTuple):
+class Outputs(NamedTuple):
     """Features [b, d]; logits [b, k] and spatial features [b, s] where the network has them; float32."""
 
     features: Tensor
@@ -51,9 +51,9 @@ class Detector:
     preprocess: Preprocess
     classes: Sequence[str] | None = None
 
-    def __call__(self, images: Tensor) -> Seen:
-        """Look at images of one size."""
-        return self.look(
+    def __call__(self, images: Tensor) -> Outputs:
+        """Outputs for images of one size."""
+        return self.detect(
             np.stack([self.prepare(image) for image in images.permute(0, 2, 3, 1).cpu().numpy()])
         )
 
@@ -63,16 +63,16 @@ class Detector:
         return BATCH[self.device.type]
 
     def prepare(self, image: Any) -> np.ndarray:
-        """Pixels of one image as `look` takes them: of a Pillow image, or uint8 [h, w, 3]."""
+        """Pixels of one image as `detect` takes them: of a Pillow image, or uint8 [h, w, 3]."""
         return np.asarray(image)
 
-    def look(self, pixels: np.ndarray) -> Seen:
+    def detect(self, pixels: np.ndarray) -> Outputs:
         """Features, logits and spatial features of prepared images [b, h, w, 3]."""
         raise NotImplementedError
 
     def encode(self, pixels: np.ndarray) -> Tensor:
         """Features [b, d] of prepared images."""
-        return self.look(pixels).features
+        return self.detect(pixels).features
 
 
 class Inception(Detector):
@@ -101,11 +101,11 @@ class Inception(Detector):
         return self._resizer(np.asarray(image))
 
     @torch.inference_mode()
-    def look(self, pixels: np.ndarray) -> Seen:
+    def detect(self, pixels: np.ndarray) -> Outputs:
         """Features, logits and spatial features of prepared images [b, 299, 299, 3]."""
         images = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(0, 3, 1, 2)
         with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
-            return self._network.look(images)
+            return self._network.detect(images)
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ class _Network:
     tap: tuple[str, str]
     head: Tensor
 
-    def look(self, images: Tensor) -> Seen:
-        """Look at images [b, 3, 299, 299] in 0..255."""
+    def detect(self, images: Tensor) -> Outputs:
+        """Outputs for images [b, 3, 299, 299] in 0..255."""
         x, spatial = (images - 128) / 128, None
         for name, stage in self.stages.items():
             if name == self.tap[0]:
@@ -125,7 +125,7 @@ class _Network:
                 spatial = branch.permute(0, 2, 3, 1).flatten(1)  # the order of ADM's stored statistics
             x = stage(x)
         features = x.flatten(1)
-        return Seen(features, features @ self.head.T, spatial)
+        return Outputs(features, features @ self.head.T, spatial)
 
 
 def _resizer(resize: Resize) -> Callable[[np.ndarray], np.ndarray]:
@@ -155,7 +155,7 @@ def _read_script(path: Path, device: torch.device) -> _Network:
         with torch.inference_mode():
             probe = torch.randint(0, 256, (2, 3, 64, 48), generator=torch.Generator().manual_seed(0))
             probe = probe.to(device, torch.uint8)
-            seen = network.look(_as_tensorflow(probe))
+            seen = network.detect(_as_tensorflow(probe))
             features = script(probe, return_features=True).flatten(1)
             probabilities = script(probe, no_output_bias=True)
     except (RuntimeError, AttributeError, TypeError) as error:
@@ -201,10 +201,10 @@ class Encoded(Detector):
         """uint8 [side, side, 3], resized and cropped as the encoder's model wants it."""
         return self._encoder.prepare(image)
 
-    def look(self, pixels: np.ndarray) -> Seen:
+    def detect(self, pixels: np.ndarray) -> Outputs:
         """Features, and logits where there is a head, of prepared images [b, side, side, 3]."""
         features = self._encoder.encode(pixels)
-        return Seen(features, self._encoder.logits(features) if self._encoder._head else None, None)
+        return Outputs(features, self._encoder.logits(features) if self._encoder._head else None, None)
 
 
 def open_detector(path: Path, resize: Resize = "tensorflow", device: str | None = None) -> Detector:

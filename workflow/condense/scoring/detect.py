@@ -75,7 +75,7 @@ def detect(
         images, classes = read_part(path, "images", "labels")
         for start in range(0, len(images), detector.batch):
             pixels = np.stack([detector.prepare(image) for image in images[start : start + detector.batch]])
-            seen = detector.look(pixels)
+            seen = detector.detect(pixels)
             features.append(seen.features.cpu())
             if seen.logits is not None:
                 logits.append(seen.logits.cpu())

@@ -1,4 +1,4 @@
-"""Sets of images on disk, a folder or an ADM archive, as a detector sees them."""
+"""A detector's outputs for sets of images on disk, a folder or an ADM archive."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ from condense.scoring.frechet import fit
 from condense.scoring.metrics import Reference, Samples, spread
 
 
-def see(path: Path, detector: Detector, size: int | None = None) -> Samples:
+def detect_images(path: Path, detector: Detector, size: int | None = None) -> Samples:
     """Features, logits and statistics of spatial features of all images, cropped to `size` if given.
 
     Images of a folder are taken in the order of their paths, at any depth. Raises InputError for a folder
@@ -29,8 +29,8 @@ def see(path: Path, detector: Detector, size: int | None = None) -> Samples:
     """
     features, logits, spatial = [], [], Moments()
     count, prepared = open_images(path, detector, size)
-    for pixels in track(prepared, f"looking at {path}", -(-count // detector.batch)):
-        seen = detector.look(pixels)
+    for pixels in track(prepared, f"detecting {path.name}", -(-count // detector.batch)):
+        seen = detector.detect(pixels)
         features.append(seen.features.float().cpu())
         if seen.logits is not None:
             logits.append(seen.logits.float().cpu())
@@ -43,7 +43,7 @@ def see(path: Path, detector: Detector, size: int | None = None) -> Samples:
     )
 
 
-def see_reference(path: Path, detector: Detector, size: int | None = None) -> Reference:
+def detect_reference(path: Path, detector: Detector, size: int | None = None) -> Reference:
     """Real images as reference.
 
     The statistics stored in an ADM reference batch, which are of all of ImageNet's training images where its
@@ -53,7 +53,7 @@ def see_reference(path: Path, detector: Detector, size: int | None = None) -> Re
     if path.suffix == ".npz" and isinstance(detector, Inception) and detector.resize == "tensorflow":
         batch = ImageBatch(path)
         stored, stored_spatial = batch.statistics(), batch.statistics(spatial=True)
-    seen = see(path, detector, size)
+    seen = detect_images(path, detector, size)
     images = seen.features[torch.from_numpy(spread(len(seen.features)))]
     if stored:
         return Reference(f"statistics stored in {path.name}", stored, images, stored_spatial)
@@ -71,7 +71,7 @@ def reference_batch(
 ) -> None:
     """Compute a detector's features and statistics of a reference batch, once for all runs."""
     opened = open_detector(detector, resize)
-    reference = see_reference(images, opened, resolution)
+    reference = detect_reference(images, opened, resolution)
     with replacing(output) as beside, create(beside) as file:
         file["features"] = reference.features.numpy()
         for prefix, gaussian in (("", reference.statistics), ("spatial_", reference.spatial)):

@@ -18,7 +18,7 @@ from condense.base.errors import InputError
 
 TILE = 2048  # rows and columns of distances held at once
 NUMBERS = 2**17  # numbers widened to float64 at once when pairs are measured, few enough for a cache
-SPARE = 3  # neighbours kept beyond those asked for, so that a second look is rarely needed
+SPARE = 3  # neighbours kept beyond those asked for, so that a second search is rarely needed
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def nearest(first: Points, second: Points, count: int) -> tuple[Tensor, Tensor]:
     # What was not kept is at least as far as the largest bound that was.
     unsure = ((distances[:, -1] > bounds[:, -1]) & (kept < len(second))).nonzero()[:, 0]
     if len(unsure):
-        distances[unsure], indices[unsure] = _look_again(first[unsure], second, distances[unsure])
+        distances[unsure], indices[unsure] = _search_again(first[unsure], second, distances[unsure])
     return distances, indices
 
 
@@ -158,7 +158,7 @@ def _keep_smallest(bounds: Tensor, indices: Tensor, rows: slice, low: Tensor, le
     indices[rows] = found.gather(1, order)
 
 
-def _look_again(first: Points, second: Points, distances: Tensor) -> tuple[Tensor, Tensor]:
+def _search_again(first: Points, second: Points, distances: Tensor) -> tuple[Tensor, Tensor]:
     """Exact nearest distances [n, count] and indices, given upper bounds `distances` of them."""
     best = torch.full_like(distances, torch.inf)
     indices = torch.zeros_like(distances, dtype=torch.int64)

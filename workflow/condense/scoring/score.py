@@ -70,7 +70,7 @@ def score(
         Path | None, typer.Option(help="One row of scores (CSV); printed when not given.")
     ] = None,
 ) -> None:
-    """Score generated images against real ones: images that a detector looks at, or cached features."""
+    """Score generated images against real ones: images on disk, by a detector, or cached features."""
     given = [*(references or []), *(reference or [])]
     if samples is None or not given:
         raise InputError("two sets of images are needed: give --samples and --reference.")
@@ -80,7 +80,7 @@ def score(
         paths = set() if chosen is None else set(chosen["path"])
         seen, real, nearest, names = read_cached(samples, given, paths)
     else:
-        seen, real, names = look(samples, given, detector, resize, resolution)
+        seen, real, names = detect_both(samples, given, detector, resize, resolution)
     row = vars(run) | ({} if chosen is None else {"subset_images": len(chosen)})
     row |= score_features(seen, real) | {"resolution": resolution}
     if weights is not None:
@@ -94,12 +94,12 @@ def score(
         write_table(pd.DataFrame(real.copies.histogram(), columns=columns), distances)
 
 
-def look(
+def detect_both(
     samples: Path, references: list[Path], detector: Path | None, resize: str, resolution: int | None
 ) -> tuple[Samples, Reference, dict[str, str]]:
-    """What a detector sees of two sets of images on disk, and the detector's name and digest."""
+    """A detector's outputs for two sets of images on disk, and its name and digest."""
     from condense.encoders.detectors import open_detector
-    from condense.scoring.image_sets import see, see_reference
+    from condense.scoring.image_sets import detect_images, detect_reference
 
     if detector is None or resize not in ("tensorflow", "clean") or len(references) != 1:
         raise InputError(
@@ -107,7 +107,7 @@ def look(
             "with --resize tensorflow or clean, against one --reference."
         )
     opened = open_detector(detector, resize)
-    seen, real = see(samples, opened), see_reference(references[0], opened, resolution)
+    seen, real = detect_images(samples, opened), detect_reference(references[0], opened, resolution)
     return seen, real, {"detector": opened.name, "detector_digest": opened.digest[:12]}
 
 
