@@ -129,6 +129,21 @@ def test_order_of_rows_and_columns_does_not_matter(seed, n, m, capacity) -> None
     torch.testing.assert_close(solve(cost, 2.0, capacity).cost, solve(shuffled, 2.0, capacity).cost)
 
 
+@pytest.mark.parametrize("capacity", [1.0, 1.05, 1.7])
+def test_cost_is_that_of_the_two_update_equations(capacity: float) -> None:
+    cost = rows_and_cost(12, 30, 4)
+    kernel, v = torch.exp(-cost[0] / 3), torch.ones(30, dtype=torch.float64)
+    for _ in range(20):
+        u = (1 / 4) / (kernel @ v)
+        v = (capacity / 30) / (kernel.T @ u + (capacity - 1) / v.sum())
+    written_out = (u @ (kernel * cost[0]) @ v).item()
+    assert solve(cost, 3.0, capacity).cost.item() == pytest.approx(written_out, rel=1e-12)
+    every = squared_distances(features(12, 30))[None]
+    transport = Transport(every, torch.tensor([3.0]).double(), capacity, precision=torch.float64)
+    found = transport.extend(torch.tensor([[0, 1, 2]]), torch.tensor([[3]]))
+    assert found.item() == pytest.approx(written_out, rel=1e-12)
+
+
 def test_problems_of_a_batch_do_not_influence_each_other() -> None:
     cost = squared_distances(features(6, 25))[torch.tensor([[0, 1], [2, 3], [4, 5]])]
     cost[1] *= 40  # takes far more iterations to the tolerance than its neighbours

@@ -5,6 +5,13 @@ at most kappa/n. A dummy row of mass kappa - 1 and constant cost fills what is l
 the linear programme and in every Sinkhorn step that updates rows first, so the dummy cost gamma * median(C)
 has no effect and appears nowhere below: the dummy row has cost zero.
 
+With K = exp(-C / epsilon), kappa the capacity, and v = 1 at first, an iteration updates rows, then columns:
+
+    u = (1/m) / (K v)                                  each image ships its mass
+    v = (kappa/n) / (K^T u + (kappa - 1) / sum(v))     each column fills up; the last term is the dummy row's
+
+where the sum is over the v before the update. The cost is u^T (K * C) v.
+
 `Transport.solve` is the definition: logarithms in float64, one [m, n] problem per subset. `Transport.extend`
 is the fast form for "shared images + one candidate, for every candidate": the kernel rows of the shared
 images are the same for all candidates, so that one iteration over all of them is two matrix products and one
@@ -63,7 +70,8 @@ def solve(
     scaled = torch.cat([scaled, torch.zeros_like(scaled[:, :1])], 1)  # the dummy row
     share = logarithm(mass)
     g = torch.zeros_like(scaled[:, 0])
-    f, active = None, torch.ones(len(cost), 1, dtype=torch.bool, device=cost.device)
+    f = None
+    active = torch.ones(len(cost), 1, dtype=torch.bool, device=cost.device)
     for _ in range(iterations if tolerance is None else MOST_ITERATIONS):
         reach = log_sum_exp(g[:, None] - scaled, 2, keepdim=True)
         if tolerance is not None and f is not None:
@@ -89,8 +97,12 @@ class Transport:
         precision: torch.dtype = torch.float32,
     ):
         """`cost` is float64, `epsilon` [classes] in its units; `precision` is the arithmetic of `extend`."""
-        self.cost, self.epsilon, self.capacity = cost, epsilon, capacity
-        self.iterations, self.tolerance, self.precision = iterations, tolerance, precision
+        self.cost = cost
+        self.epsilon = epsilon
+        self.capacity = capacity
+        self.iterations = iterations
+        self.tolerance = tolerance
+        self.precision = precision
         self.warm_start(torch.zeros_like(cost[:, 0]))
 
     def warm_start(self, potential: Tensor) -> None:
@@ -99,12 +111,13 @@ class Transport:
         Only with a tolerance: the paper's fixed number of iterations starts at zero, which is then part of
         the objective's definition.
         """
-        self.potential, self.kernels = potential, {}
+        self.potential = potential
+        self.kernels = {}
 
     def solve(self, classes: Tensor, subsets: Tensor) -> Plan:
         """Solve subsets [b, m] of the classes [b] one by one, by definition."""
-        cost, epsilon = self.cost[classes[:, None], subsets], self.epsilon[classes]
-        return solve(cost, epsilon, self.capacity, self.iterations, self.tolerance)
+        cost = self.cost[classes[:, None], subsets]
+        return solve(cost, self.epsilon[classes], self.capacity, self.iterations, self.tolerance)
 
     def extend(self, shared: Tensor, candidates: Tensor) -> Tensor:
         """Cost of each class's shared images [classes, m - 1] with each of its candidates [classes, b]."""
@@ -132,29 +145,41 @@ class Transport:
         return self.kernels[precision]
 
     def _extend(self, shared: Tensor, candidates: Tensor, precision: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Scale shared rows and the dummy's by u, each candidate's own row by w, columns by share * v."""
+        """Costs [classes, b] by the two updates of the module's docstring, and where they are in range.
+
+        Rows of the kernel have sum one (see `_kernel`): that is the first row update. Then u are the scalings
+        of the rows that all candidates share (the last is the dummy's, of mass kappa - 1), w that of a
+        candidate's own row, and the column scalings are kappa/n * v: that factor is moved to the masses.
+        """
         kernel, priced, dummy = self._kernel(precision)
-        common, own = torch.cat([take_rows(kernel, shared), dummy], 1), take_rows(kernel, candidates)
-        size, share = common.shape[1], self.capacity / kernel.shape[2]
+        common = torch.cat([take_rows(kernel, shared), dummy], 1)
+        own = take_rows(kernel, candidates)
+        size = common.shape[1]
+        share = self.capacity / kernel.shape[2]
         mass = common.new_full((size, 1), 1 / size)
         mass[-1] = self.capacity - 1
         u = mass.expand(len(common), size, own.shape[1])
         w = common.new_full((*candidates.shape, 1), 1 / size)
         goal, own_goal = mass / share, 1 / (size * share)
-        v, steps = torch.empty_like(own), 0
+        v = torch.empty_like(own)
+        steps = 0
         most = MOST_ITERATIONS if self.tolerance else self.iterations
         while True:
+            # v = 1 / (K^T u), over the shared rows with the dummy's, and the own one
             torch.bmm(u.transpose(1, 2), common, out=v)
             v.addcmul_(own, w).reciprocal_()
             steps += 1
             if steps == most:
                 break
-            reach, own_reach = torch.bmm(common, v.transpose(1, 2)), _dot(v, own)
+            reach = torch.bmm(common, v.transpose(1, 2))
+            own_reach = _dot(v, own)
             if self.tolerance and steps % CHECK_EVERY == 0:
                 error = (u * reach - goal).abs().sum(1) + (w * own_reach - own_goal).abs()[..., 0]
                 if share * error.max() <= max(self.tolerance, NOISE[precision]):
                     break
-            u, w = goal / reach, own_goal / own_reach
+            # u = mass / (K v)
+            u = goal / reach
+            w = own_goal / own_reach
         spent = torch.bmm(take_rows(priced, shared), v.transpose(1, 2))
         own_spent = _dot(v, take_rows(priced, candidates))
         cost = share * ((u[:, :-1] * spent).sum(1) + (w * own_spent)[..., 0])
