@@ -97,7 +97,8 @@ def classify(
     """Turn cached features into log-probabilities of the own class and of the strongest other one."""
     about, tensors = read_artefact(classifier, "a classifier", "head.")
     parts = [tensors[key] for key in ("head.weight", "head.bias") if key in tensors]
-    groups, right = [], []
+    groups = []
+    right = []
     with open_shard(embeddings) as file:
         _check_origin(file.attrs["digest"], about, classifier)
         attributes = {key: str(file.attrs[key]) for key in ("encoder", "digest")}

@@ -91,9 +91,12 @@ class Inception(Detector):
             raise InputError(
                 f"{path} is not the FID Inception: download {' or '.join(FILES.values())} and name that file."
             )
-        self.name, self.resize, self.device = f"fid-inception-{resize}", resize, torch.device(device)
+        self.name = f"fid-inception-{resize}"
+        self.resize = resize
+        self.device = torch.device(device)
         self.digest = hashlib.sha256(f"{resize} {file_digest(path)}".encode()).hexdigest()
-        self.preprocess, self._resizer = Preprocess(side=SIDE, resize=SIDE, mode="squash"), _resizer(resize)
+        self.preprocess = Preprocess(side=SIDE, resize=SIDE, mode="squash")
+        self._resizer = _resizer(resize)
         self._network = {".pt": _read_script, ".pth": _read_weights}[path.suffix](path, self.device)
 
     def prepare(self, image: Any) -> np.ndarray:
@@ -118,7 +121,8 @@ class _Network:
 
     def detect(self, images: Tensor) -> Outputs:
         """Outputs for images [b, 3, 299, 299] in 0..255."""
-        x, spatial = (images - 128) / 128, None
+        x = (images - 128) / 128
+        spatial = None
         for name, stage in self.stages.items():
             if name == self.tap[0]:
                 branch = getattr(stage, self.tap[1])(x)[:, :SPATIAL]
@@ -194,8 +198,11 @@ class Encoded(Detector):
 
     def __init__(self, path: Path, device: str = "cpu") -> None:
         self._encoder = Encoder(path, device)
-        self.name, self.digest, self.device = self._encoder.name, self._encoder.digest, self._encoder.device
-        self.classes, self.preprocess = self._encoder.classes, self._encoder.preprocess
+        self.name = self._encoder.name
+        self.digest = self._encoder.digest
+        self.device = self._encoder.device
+        self.classes = self._encoder.classes
+        self.preprocess = self._encoder.preprocess
 
     def prepare(self, image: Any) -> np.ndarray:
         """uint8 [side, side, 3], resized and cropped as the encoder's model wants it."""

@@ -56,9 +56,9 @@ def embed_classes(
 
 def _reader(images: Images, encoder: Encoder, size: int | None) -> Callable[[str], np.ndarray]:
     """Function from a path to the encoder's input, for the decoding threads."""
-    opened, side = source(images), encoder.preprocess.resize
+    opened = source(images)
     if size is None:
-        return lambda path: encoder.prepare(opened.open(path, side))
+        return lambda path: encoder.prepare(opened.open(path, encoder.preprocess.resize))
     return lambda path: encoder.prepare(centre_crop(opened.open(path), size))
 
 

@@ -33,7 +33,9 @@ class Encoder:
     """
 
     def __init__(self, path: Path, device: str = "cpu") -> None:
-        self.name, self.digest, self.device = Path(path).stem, file_digest(path), torch.device(device)
+        self.name = Path(path).stem
+        self.digest = file_digest(path)
+        self.device = torch.device(device)
         about, tensors = read_artefact(path, "an encoder artefact")
         self.classes: list[str] | None = about["classes"]
         self.preprocess = Preprocess.of(about["preprocess"])

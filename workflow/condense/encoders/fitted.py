@@ -21,11 +21,13 @@ class FittedNetwork(nn.Module):
 
     def __init__(self, side: int) -> None:
         super().__init__()
-        layers, channels, width = [], 3, 32
+        layers: list[nn.Module] = []
+        channels, width = 3, 32
         while side > 3:
             layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
             layers += [nn.ReLU(inplace=True), nn.MaxPool2d(2)]
-            channels, width, side = width, 64, side // 2
+            channels, width = width, 64
+            side //= 2
         self.convolutions = nn.Sequential(*layers)
         self.project = nn.Linear(channels * side**2, FEATURES, bias=False)
         self.standardise = nn.BatchNorm1d(FEATURES, affine=False)

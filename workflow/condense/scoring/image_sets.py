@@ -27,7 +27,8 @@ def detect_images(path: Path, detector: Detector, size: int | None = None) -> Sa
     Images of a folder are taken in the order of their paths, at any depth. Raises InputError for a folder
     without images, and for images that cannot be decoded.
     """
-    features, logits, spatial = [], [], Moments()
+    features, logits = [], []
+    spatial = Moments()
     count, prepared = open_images(path, detector, size)
     for pixels in track(prepared, f"detecting {path.name}", -(-count // detector.batch)):
         seen = detector.detect(pixels)

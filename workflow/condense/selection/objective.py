@@ -45,7 +45,8 @@ class Objective:
         """Take features [classes, n, d] and -log p(own class | image) [classes, n], needed where beta > 0."""
         _check(features, nll, settings)
         exact = features.to(torch.float64)
-        self.settings, self.device = settings, features.device
+        self.settings = settings
+        self.device = features.device
         self.precision = getattr(torch, settings.precision)
         self.error = max(ERROR[self.precision], 2 * (settings.tolerance or 0))
         self.exact = exact - exact.mean(1, keepdim=True)  # the class mean is 0 from here on
@@ -55,7 +56,8 @@ class Objective:
         self.transport = self._transport() if settings.transport else None
 
     def _transport(self) -> Transport:
-        chosen, cost = self.settings, squared_distances(self.exact)
+        chosen = self.settings
+        cost = squared_distances(self.exact)
         self.median = _typical(cost)
         unit = self.median if chosen.epsilon_unit == "median" else torch.ones_like(self.median)
         return Transport(
@@ -124,7 +126,8 @@ class Objective:
 
     def _extend_statistics(self, shared: Tensor, candidates: Tensor) -> Tensor:
         """Update mean and variance of the shared images by each candidate (Welford): O(d) per candidate."""
-        size, images = shared.shape[1] + 1, take_rows(self.exact, shared)
+        size = shared.shape[1] + 1
+        images = take_rows(self.exact, shared)
         mean = images.mean(1, keepdim=True) if size > 1 else torch.zeros_like(self.exact[:, :1])
         scatter = (images - mean).square().sum(1, keepdim=True)
         mean, std = mean.to(self.precision), self.std[:, None].to(self.precision)

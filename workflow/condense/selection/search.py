@@ -59,10 +59,11 @@ def condense(
                 f"budget {budget} is not between 1 and the {features.shape[1]} images of a class."
             )
     objective = Objective(features, nll, settings)
-    path, chosen = greedy(objective, max(budgets)), {}
+    path = greedy(objective, max(budgets))
     every = torch.arange(len(path), device=path.device)
     sizes = range(1, max(budgets) + 1)
     values = torch.stack([objective.value(every, path[:, :size]) for size in sizes], 1)
+    chosen = {}
     for budget in budgets:
         start = path[:, :budget]
         if settings.exchange == "optimal":
@@ -93,13 +94,13 @@ def exchange(objective: Objective, subsets: Tensor, restarts: int = 0) -> Exchan
 
     `restarts` is how many times the best subset so far is disturbed and exchanged again.
     """
-    state, shortlists = _begin(objective, subsets), {}
+    state = _begin(objective, subsets)
+    shortlists: dict[int, Tensor] = {}
     _descend(objective, state, shortlists)
     disturbed = torch.full_like(state.swaps, DISTURBED)
     for number in range(restarts):
-        draws = stream(
-            "exchange", number
-        )  # anew, because classes of a batch use up different numbers of draws
+        # drawn anew, because classes of a batch use up different numbers of draws
+        draws = stream("exchange", number)
         trial = _begin(objective, _disturb(state.subsets, disturbed, shortlists, draws))
         _descend(objective, trial, shortlists)
         state.passes += trial.passes
@@ -119,7 +120,9 @@ def _descend(objective: Objective, state: Exchange, shortlists: dict[int, Tensor
 
     With `shortlists` by position only those are tried; positions that have none yet are filled in.
     """
-    size, idle, step = state.subsets.shape[1], torch.zeros_like(state.swaps), 0
+    size = state.subsets.shape[1]
+    idle = torch.zeros_like(state.swaps)
+    step = 0
     objective.warm_start(state.subsets)
     while (idle < size).any():
         position = step % size
@@ -133,14 +136,15 @@ def _descend(objective: Objective, state: Exchange, shortlists: dict[int, Tensor
         if better.any():
             _accept(state, better, position, best.image, best.value)
             objective.warm_start(state.subsets)
-        idle, step = torch.where(better, 1, idle + 1), step + 1
+        idle = torch.where(better, 1, idle + 1)
+        step += 1
     state.history.append(state.value)
 
 
 def _disturb(subsets: Tensor, count: Tensor, shortlists: dict[int, Tensor], draws: torch.Generator) -> Tensor:
     """Replace `count` [classes] images, at random positions, by random ones of the shortlists there."""
-    disturbed, size = subsets.clone(), subsets.shape[1]
-    positions = torch.randperm(size, generator=draws)[: int(count.max())]
+    disturbed = subsets.clone()
+    positions = torch.randperm(subsets.shape[1], generator=draws)[: int(count.max())]
     for number, position in enumerate(positions.tolist()):
         offered = shortlists[position]
         offered = offered[:, torch.randperm(offered.shape[1], generator=draws).to(offered.device)]
@@ -175,7 +179,8 @@ def exchange_as_released(objective: Objective, subsets: Tensor, swaps: int = 30)
 
 def _begin(objective: Objective, subsets: Tensor) -> Exchange:
     every = torch.arange(len(subsets), device=subsets.device)
-    value, none = objective.value(every, subsets), torch.zeros_like(every)
+    value = objective.value(every, subsets)
+    none = torch.zeros_like(every)
     return Exchange(subsets.clone(), value, none.clone(), none.clone(), none.bool(), [value.clone()])
 
 
