@@ -22,7 +22,7 @@ STUDY = {
     "shards": 16,
     "budgets": {"few": 10},
     "encoders": {"net": {"kind": "timm", "model": "test_resnet", "weights": "net.safetensors"}},
-    "methods": {"gadc": {"select": "gadc", "encoder": "net", "epsilon": 0.05, "epsilon_unit": "median"}},
+    "methods": {"gadc": {"kind": "gadc", "encoder": "net", "epsilon": 0.05, "epsilon_unit": "median"}},
     "detector": "net",
     "generators": {
         "sit": {

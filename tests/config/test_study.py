@@ -54,7 +54,9 @@ def changed(config, key, value):
         ("methods.gadc.capacity", 0.5, "greater than or equal to 1"),
         ("methods.gadc.epsilon", -1, "greater than 0"),
         ("methods.gadc.encoder", "vgg", "methods.gadc.encoder names 'vgg', which is not defined"),
-        ("methods.gadc.select", "gdac", "methods.gadc"),
+        ("methods.gadc.kind", "gdac", "methods.gadc.kind: 'gdac' is none of"),
+        ("methods.gadc", {"select": "gadc"}, "methods.gadc.select is `kind` now: write `kind: gadc`"),
+        ("methods.gadc", {"encoder": "cnn"}, "methods.gadc.kind is missing; add it"),
         ("detector", "vgg", "detector names 'vgg'"),
         ("budgets.100", 0, "budgets.100"),
         ("budgets", None, "budgets is missing"),
@@ -64,8 +66,8 @@ def changed(config, key, value):
         ("generators.sit-tiny.sampling.sampler", "ddpm", "does not fit objective flow"),
         ("generators.sit-tiny.network.depth", None, "network"),
         ("title", ["a", "b"], "title"),
-        ("methods.none", {"select": "none"}, "cannot be a name"),
-        ("methods.a/b", {"select": "none"}, "methods.a/b"),
+        ("methods.none", {"kind": "none"}, "cannot be a name"),
+        ("methods.a/b", {"kind": "none"}, "methods.a/b"),
     ],
 )
 def test_a_fault_is_one_sentence_that_names_the_key(config, key, value, sentence):
@@ -126,7 +128,7 @@ def test_a_generator_with_anothers_weights_has_its_settings_and_no_training(conf
 
 
 def test_d2c_ranks_by_a_generator_with_anothers_weights_where_those_are(config):
-    config["methods"]["d2c"] = {"select": "d2c", "generator": "sit-early", "trained_on": "full"}
+    config["methods"]["d2c"] = {"kind": "d2c", "generator": "sit-early", "trained_on": "full"}
     plan = Plan(borrowing(config))
     folder = "results/generators/sit-tiny/full/all/seed0.milestones"
     assert plan.difficulty_inputs("d2c") == {"weights": folder}

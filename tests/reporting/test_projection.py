@@ -54,7 +54,7 @@ IMAGES = {"10k": 10_000, "50k": 50_000, "100k": 100_000}
 def imagenet():
     """The ImageNet study, with a method of the name d2c so that every published row has runs."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    config["methods"].setdefault("d2c", {"select": "random"})
+    config["methods"].setdefault("d2c", {"kind": "random"})
     return study.load(config)
 
 

@@ -82,7 +82,7 @@ def test_images_of_a_shard_are_scored_through_the_command(tmp_path):
         assert np.isfinite(file["n01440764"]["score"][()]).all()
     assert rows == [3, 3]
     subset = tmp_path / "subset.csv"
-    call(select, "--select", "d2c", "--index", index, "--scores", output, "--budget", 2, "--output", subset)
+    call(select, "--kind", "d2c", "--index", index, "--scores", output, "--budget", 2, "--output", subset)
     assert len(subset.read_text().splitlines()) == 5
 
 

@@ -140,7 +140,7 @@ def test_subset_does_not_depend_on_the_form_or_order_of_the_files(tmp_path, meth
         "shard": {"features": embeddings, "probabilities": probabilities},
     }
     for name, source in sources.items():
-        run(**source, budget=4, output=tmp_path / f"{name}.csv", select=method)
+        run(**source, budget=4, output=tmp_path / f"{name}.csv", kind=method)
     first = subset(tmp_path / "flat.csv")
     assert len(first) == 12
     assert all(subset(tmp_path / f"{name}.csv") == first for name in sources)
@@ -208,7 +208,7 @@ def test_diagnostics_explain_each_class(tmp_path) -> None:
 
 def test_random_subsets_are_nested_and_differ_by_seed_and_class(tmp_path) -> None:
     source = save(tmp_path / "mine.h5", arrays())
-    options = {"features": source, "select": "random"}
+    options = {"features": source, "kind": "random"}
     run(**options, budget=[3, 6], output=[tmp_path / "3.csv", tmp_path / "6.csv"])
     run(**options, budget=3, output=tmp_path / "other.csv", seed="1")
     ranked = [row["path"] for row in rows(tmp_path / "6.csv") if int(row["rank"]) < 3]
@@ -223,12 +223,12 @@ def test_random_subsets_are_nested_and_differ_by_seed_and_class(tmp_path) -> Non
 def test_methods_without_features_take_an_index(tmp_path) -> None:
     index = tmp_path / "index.csv"
     index.write_text("path,class,class_index,bytes\nb/2.png,b,1,9\na/1.png,a,0,9\nb/1.png,b,1,9\n")
-    run(index=index, output=tmp_path / "full.csv", select="full", budget_name="all")
+    run(index=index, output=tmp_path / "full.csv", kind="full", budget_name="all")
     assert subset(tmp_path / "full.csv") == [("a", "a/1.png"), ("b", "b/1.png"), ("b", "b/2.png")]
-    run(index=index, output=tmp_path / "none.csv", select="none", diagnostics=tmp_path / "d.csv")
+    run(index=index, output=tmp_path / "none.csv", kind="none", diagnostics=tmp_path / "d.csv")
     assert (tmp_path / "none.csv").read_text() == "path,class,class_index,rank\n"
     assert [row["chosen"] for row in rows(tmp_path / "d.csv")] == ["0", "0"]
-    run(index=index, budget=1, output=tmp_path / "random.csv", select="random")
+    run(index=index, budget=1, output=tmp_path / "random.csv", kind="random")
     assert len(subset(tmp_path / "random.csv")) == 2
     with pytest.raises(InputError, match="gadc compares features"):
         run(index=index, budget=1, output=tmp_path / "no.csv")
@@ -314,14 +314,14 @@ def test_bad_own_files_are_named_with_their_fault(tmp_path, found, sentence) -> 
     ("options", "sentence"),
     [
         ({"budget": 15}, "class ant has 14 images, fewer than the budget of 15"),
-        ({"budget": 15, "select": "random"}, "class ant has 14 images"),
+        ({"budget": 15, "kind": "random"}, "class ant has 14 images"),
         ({"budget": 3, "alpha": "-1"}, "--alpha '-1'"),
         ({"budget": 3, "beta": "-1"}, "--beta '-1'"),
         ({"budget": 3, "capacity": "0.5"}, "--capacity '0.5'"),
         ({"budget": 3, "epsilon": "0"}, "--epsilon '0'"),
         ({"budget": 3, "exchange": "best"}, "--exchange 'best'"),
-        ({"budget": 3, "select": "random", "alpha": "1"}, "--alpha is no option of random"),
-        ({"budget": 3, "select": "newest"}, "'newest' found using 'select' .* 'gadc'"),
+        ({"budget": 3, "kind": "random", "alpha": "1"}, "--alpha is no option of random"),
+        ({"budget": 3, "kind": "newest"}, "'newest' found using 'kind' .* 'gadc'"),
         ({"budget": [3, 3], "output": ["a", "b"]}, "one --output"),
         ({"budget": [3, 4]}, "one --output"),
         ({}, "--budget is missing"),

@@ -95,7 +95,7 @@ def test_another_kappa_reruns_only_the_methods_that_have_it(study):
 
 def test_one_more_method_runs_only_its_own_jobs(study):
     def add(config):
-        config["methods"]["second"] = {"select": "random", "seed": 1}
+        config["methods"]["second"] = {"kind": "random", "seed": 1}
         config["comparisons"]["6"]["methods"].append("second")
 
     study.configure(add)
@@ -188,11 +188,11 @@ def test_subsets_of_every_method_are_measured_before_anything_is_trained_on_them
     listed = pd.read_csv(study.folder / "results/subsets/random/6.csv")["path"]
     (study.folder / "theirs.txt").write_text("\n".join(listed[::-1]))
     methods = {
-        "full": {"select": "full"},
-        **{name: {"select": name, "encoder": "net"} for name in ("k-center", "herding", "dq")},
-        "ccs": {"select": "ccs", "encoder": "net", "margin": "accumulated"},
-        "d2c": {"select": "d2c", "generator": "sit"},
-        "theirs": {"select": "list", "file": "theirs.txt"},
+        "full": {"kind": "full"},
+        **{name: {"kind": name, "encoder": "net"} for name in ("k-center", "herding", "dq")},
+        "ccs": {"kind": "ccs", "encoder": "net", "margin": "accumulated"},
+        "d2c": {"kind": "d2c", "generator": "sit"},
+        "theirs": {"kind": "list", "file": "theirs.txt"},
     }
     names = [name for name in methods if name != "full"]
 

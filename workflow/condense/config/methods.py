@@ -12,21 +12,21 @@ ELSEWHERE = ("encoder", "generator", "trained_on", "checkpoint", "margin")
 class Everything:
     """Every image of every class: the ceiling row."""
 
-    select: Literal["full"]
+    kind: Literal["full"]
 
 
 @settings
 class Nothing:
     """No image at all: the floor row, a generator as it was initialised."""
 
-    select: Literal["none"]
+    kind: Literal["none"]
 
 
 @settings
 class Random:
     """Uniform draw without replacement inside each class."""
 
-    select: Literal["random"]
+    kind: Literal["random"]
     seed: int = setting(0, "Seed of the draw, combined with the class name.", ge=0)
 
 
@@ -34,7 +34,7 @@ class Random:
 class Gadc:
     """Geometry-aware condensation: transport + alpha * statistics + beta * confidence."""
 
-    select: Literal["gadc"] = setting("gadc", "Way to choose images.")
+    kind: Literal["gadc"] = setting("gadc", "Way to choose images.")
     encoder: str = setting("", "Name of the encoder whose features are aligned.")
     capacity: float = setting(1.05, "Kappa: an image may receive this multiple of its share.", ge=1)
     epsilon: float = setting(12.0, "Entropic regularisation of the transport.", gt=0)
@@ -73,7 +73,7 @@ class Gadc:
 class KCenter:
     """Greedy k-centre: always the image farthest from its nearest chosen one."""
 
-    select: Literal["k-center"]
+    kind: Literal["k-center"]
     encoder: str = setting("", "Name of the encoder whose features are compared.")
     seed: int = setting(0, "Seed of the first image, combined with the class name.", ge=0)
 
@@ -82,7 +82,7 @@ class KCenter:
 class Herding:
     """Herding towards the class mean (`herding`), or with the sign of DeepCore's code (`herding-max`)."""
 
-    select: Literal["herding", "herding-max"]
+    kind: Literal["herding", "herding-max"]
     encoder: str = setting("", "Name of the encoder whose features are compared.")
 
 
@@ -90,7 +90,7 @@ class Herding:
 class Ccs:
     """Coverage-centric selection: an even draw over strata of difficulty, without the hardest images."""
 
-    select: Literal["ccs"]
+    kind: Literal["ccs"]
     encoder: str = setting("", "Name of the encoder whose features or classifier give the score.")
     margin: Literal["classifier", "accumulated"] = setting(
         "classifier", "Score: the classifier's margin, or the margin accumulated over a training."
@@ -104,7 +104,7 @@ class Ccs:
 class Dq:
     """Dataset quantisation: the same fraction of every bin of a GraphCut partition."""
 
-    select: Literal["dq"]
+    kind: Literal["dq"]
     encoder: str = setting("", "Name of the encoder whose features are compared.")
     bins: int = setting(10, "Number of bins.", gt=0)
     weight: float = setting(1.0, "Weight of representativeness against diversity.", ge=0)
@@ -115,7 +115,7 @@ class Dq:
 class D2c:
     """D2C: every so many-th image of the ranking by a generator's denoising loss."""
 
-    select: Literal["d2c"]
+    kind: Literal["d2c"]
     generator: str = setting("", "Name of the generator whose denoising loss ranks the images.")
     trained_on: str = setting("full", "Name of the method on whose images that generator was trained.")
     seed: int = setting(0, "Seed of that training.", ge=0)
@@ -129,7 +129,7 @@ class D2c:
 class Listed:
     """Somebody else's subset, from a list of images."""
 
-    select: Literal["list"]
+    kind: Literal["list"]
     file: str = setting("", "List of images: .txt, .json, .csv or .npz, relative to the study.")
 
 

@@ -105,7 +105,7 @@ class Study(Closed):
     autoencoders: dict[Name, Autoencoder] = Field({}, description="Image autoencoders.")
     text_encoders: dict[Name, TextEncoder] = Field({}, description="Encoders of captions.")
     recipes: dict[Name, Recipe] = Field({}, description="What is attached to the images in training.")
-    methods: dict[Name, Annotated[Method, Field(discriminator="select")]] = Field(
+    methods: dict[Name, Annotated[Method, Field(discriminator="kind")]] = Field(
         description="Ways to choose a subset."
     )
     generators: dict[Name, Generator] = Field(description="Generators trained on the subsets.")
@@ -146,9 +146,9 @@ class Study(Closed):
         for name, method in self.methods.items():
             if hasattr(method, "encoder"):
                 yield f"methods.{name}.encoder", method.encoder, self.encoders
-            if method.select == "d2c":
+            if method.kind == "d2c":
                 yield f"methods.{name}.generator", method.generator, self.generators
-                whole = [other for other, its in self.methods.items() if its.select == "full"]
+                whole = [other for other, its in self.methods.items() if its.kind == "full"]
                 if not method.checkpoint:
                     yield f"methods.{name}.trained_on", method.trained_on, whole
         for name, generator in self.generators.items():
@@ -161,8 +161,8 @@ class Study(Closed):
             if recipe.feature_encoder:
                 yield f"recipes.{name}.feature_encoder", recipe.feature_encoder, self.encoders
         if self.subsets:
-            measures = [name for name, method in self.methods.items() if method.select == "gadc"]
-            sized = [name for name, method in self.methods.items() if method.select not in BUDGETLESS]
+            measures = [name for name, method in self.methods.items() if method.kind == "gadc"]
+            sized = [name for name, method in self.methods.items() if method.kind not in BUDGETLESS]
             yield "subsets.measure", self.subsets.measure, measures
             yield from (("subsets.methods", method, sized) for method in self.subsets.methods)
             yield from (("subsets.budgets", budget, self.budgets) for budget in self.subsets.budgets)
@@ -183,7 +183,7 @@ class Study(Closed):
 
     def budget_of(self, method: str, budget: str) -> str:
         """Name of the budget in a method's paths: the study's, or `all` or `none` where none applies."""
-        return BUDGETLESS.get(self.methods[method].select, budget)
+        return BUDGETLESS.get(self.methods[method].kind, budget)
 
     def recipe_of(self, generator: str) -> Recipe:
         """Recipe of a generator."""
@@ -218,9 +218,13 @@ def _sentence(error: ValidationError) -> str:
         return f"config.yaml: {key} is not a known key; correct its spelling or remove it."
     if fault["type"] in ("missing", "missing_argument"):
         return f"config.yaml: {key} is missing; add it."
+    if fault["type"] == "union_tag_not_found":
+        former = fault["input"].get("select")  # the tag's name before version 0.3
+        said = f"select is `kind` now: write `kind: {former}`" if former else "kind is missing; add it"
+        return f"config.yaml: {key}.{said}."
     if fault["type"] == "union_tag_invalid":
         tag, tags = fault["ctx"]["tag"], fault["ctx"]["expected_tags"]
-        return f"config.yaml: {key}.select: '{tag}' is none of {tags}."
+        return f"config.yaml: {key}.kind: '{tag}' is none of {tags}."
     what = fault["msg"].removeprefix("Value error, ")
     given = f" (given: {str(fault['input'])[:80]})" if where else ""
     return f"config.yaml: {key}: {what}{given}."

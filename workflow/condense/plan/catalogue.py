@@ -21,7 +21,7 @@ class Catalogue:
         """File of a generator's weights: the end of a training, or a milestone on its way."""
         borrowed = self.study.generators[generator].weights
         path = f"results/generators/{self.trained(generator)}/{method}/{budget}/seed{seed}"
-        if borrowed is None or borrowed.step is None or self.study.methods[method].select == "none":
+        if borrowed is None or borrowed.step is None or self.study.methods[method].kind == "none":
             return f"{path}.safetensors"
         return f"{path}.milestones/step_{borrowed.step:09d}.safetensors"
 
@@ -114,7 +114,7 @@ class Catalogue:
         return [
             f"results/diagnostics/{method}/{budget}.csv"
             for method in self.study.comparisons[budget].methods
-            if self.study.methods[method].select == "gadc"
+            if self.study.methods[method].kind == "gadc"
         ]
 
     def first_runs(self, budget: str, pattern: str, generator: str = "") -> list[str]:

@@ -79,9 +79,9 @@ class Plan(Catalogue):
     def selection_inputs(self, method: str, scatteritem: str) -> dict[str, str]:
         """Files that the selection of a method in a shard depends on."""
         chosen = self.study.methods[method]
-        if chosen.select == "list":
+        if chosen.kind == "list":
             return self._images(scatteritem) | {"file": chosen.file}
-        if chosen.select == "d2c":
+        if chosen.kind == "d2c":
             return self._images(scatteritem) | {"scores": f"results/difficulty/{method}/{scatteritem}.h5"}
         encoder = getattr(chosen, "encoder", None)
         if encoder is None:

@@ -87,8 +87,8 @@ def select(
         raise InputError(f"there is no device {device} here; give --device cpu.")
     if (features is None) == (index is None):
         raise InputError("give the images by either --features or --index.")
-    if index and method.select not in (*WITHOUT_FEATURES, "d2c"):
-        raise InputError(f"--select {method.select} compares features; give --features instead of --index.")
+    if index and method.kind not in (*WITHOUT_FEATURES, "d2c"):
+        raise InputError(f"--kind {method.kind} compares features; give --features instead of --index.")
     with nullcontext(list_classes(index)) if index else open_features(features, probabilities) as found:
         classes = add_scores(found, scores) if scores else found
         if isinstance(method, Gadc) and method.beta > 0 and any(c.log_probability is None for c in classes):
@@ -98,7 +98,7 @@ def select(
     for path, count in zip(output, counts, strict=True):
         _write(path, SUBSET, (row for choice in choices if choice.budget == count for row in _subset(choice)))
     if diagnostics:
-        label, named = {"method": name or method.select}, dict(zip(counts, names, strict=True))
+        label, named = {"method": name or method.kind}, dict(zip(counts, names, strict=True))
         rows = (label | {"budget": named[choice.budget]} | choice.diagnostics for choice in choices)
         _write(diagnostics, DIAGNOSTICS, rows)
     if isinstance(method, Gadc) and method.transport:
@@ -127,11 +127,11 @@ def choose(
 def _choose_plainly(images: ImageClass, budget: int, method: Method) -> Choice:
     """Choose by a method that treats one class at a time."""
     began = time.perf_counter()
-    own = {key: value for key, value in vars(method).items() if key not in ("select", *ELSEWHERE)}
+    own = {key: value for key, value in vars(method).items() if key not in ("kind", *ELSEWHERE)}
     if budget > len(images.paths):
         raise InputError(_too_few(images, budget))
-    if method.select in WITHOUT_FEATURES:
-        ranked = WITHOUT_FEATURES[method.select](images, budget, **own)
+    if method.kind in WITHOUT_FEATURES:
+        ranked = WITHOUT_FEATURES[method.kind](images, budget, **own)
     else:
         features = None if images.source is None else images.features()
         known = [features, images.log_probability, images.log_runner_up, images.score]
@@ -139,7 +139,7 @@ def _choose_plainly(images: ImageClass, budget: int, method: Method) -> Choice:
         if score is not None:
             own["score"] = score
         generator = stream("select", own.pop("seed", 0), images.name)
-        ranked = BASELINES[method.select](*known, budget, generator, **own).tolist()
+        ranked = BASELINES[method.kind](*known, budget, generator, **own).tolist()
     diagnostics = _common(images, ranked) | {"seconds": time.perf_counter() - began}
     return Choice(images, budget, ranked, diagnostics)
 
@@ -213,8 +213,8 @@ def _budgets(
     method: Method, budget: list[int] | None, names: list[str] | None, output: list[Path]
 ) -> tuple[list[int], list[str]]:
     """Images per class and name of each budget; `full` and `none` have one that needs no number."""
-    if method.select in ("full", "none"):
-        return [0], names or [method.select]
+    if method.kind in ("full", "none"):
+        return [0], names or [method.kind]
     if not budget:
         raise InputError("--budget is missing: how many images of each class?")
     if len(set(budget)) < len(budget) or len(output) != len(budget) or (names and len(names) != len(budget)):
