@@ -18,9 +18,13 @@ from condense.base.errors import InputError
 CLOSED = {"extra": "forbid", "validate_default": True, "allow_inf_nan": False}
 
 
-def setting(default: Any = MISSING, description: str = "", **bounds: Any) -> Any:
-    """Declare one field of a settings dataclass; `bounds` are pydantic's (gt, ge, lt, le, min_length)."""
-    return field(default=default, metadata={"description": description, **bounds})
+def setting(default: Any = MISSING, description: str = "", stage: str = "", **bounds: Any) -> Any:
+    """Declare one field of a settings dataclass; `bounds` are pydantic's (gt, ge, lt, le, min_length).
+
+    `stage` names the stage that obeys it, where that is another than the command that takes the settings.
+    """
+    elsewhere = {"json_schema_extra": {"stage": stage}} if stage else {}
+    return field(default=default, metadata={"description": description, **bounds, **elsewhere})
 
 
 def settings(cls: type) -> type:

@@ -15,11 +15,13 @@ from pydantic import (
 
 from condense.base.errors import InputError
 from condense.config.crossing import Table
+from condense.config.methods import Everything, Selector
 from condense.config.objectives import OBJECTIVES, misfit
 from condense.config.published import published_methods
 from condense.config.settings import (
     Autoencoder,
     Encoder,
+    Gadc,
     Images,
     Method,
     Network,
@@ -41,7 +43,7 @@ def _named(name: str) -> str:
 # names are parts of paths
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$"), AfterValidator(_named)]
 TableName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-BUDGETLESS = {"full": "all", "none": "zero"}  # selectors whose subset does not depend on a budget
+OWN_BUDGETS = [cls.budget for cls in Selector.__subclasses__() if cls.budget]  # beside those of the study
 
 
 class Closed(BaseModel):
@@ -144,11 +146,11 @@ class Study(Closed):
         """Each use of a name: the key that uses it, the name, and the names that are defined."""
         yield "detector", self.detector, self.encoders
         for name, method in self.methods.items():
-            if hasattr(method, "encoder"):
+            if method.encoder is not None:
                 yield f"methods.{name}.encoder", method.encoder, self.encoders
-            if method.kind == "d2c":
+            if "difficulty" in method.needs:
                 yield f"methods.{name}.generator", method.generator, self.generators
-                whole = [other for other, its in self.methods.items() if its.kind == "full"]
+                whole = [other for other, its in self.methods.items() if isinstance(its, Everything)]
                 if not method.checkpoint:
                     yield f"methods.{name}.trained_on", method.trained_on, whole
         for name, generator in self.generators.items():
@@ -161,8 +163,8 @@ class Study(Closed):
             if recipe.feature_encoder:
                 yield f"recipes.{name}.feature_encoder", recipe.feature_encoder, self.encoders
         if self.subsets:
-            measures = [name for name, method in self.methods.items() if method.kind == "gadc"]
-            sized = [name for name, method in self.methods.items() if method.kind not in BUDGETLESS]
+            measures = [name for name, method in self.methods.items() if isinstance(method, Gadc)]
+            sized = [name for name, method in self.methods.items() if not method.budget]
             yield "subsets.measure", self.subsets.measure, measures
             yield from (("subsets.methods", method, sized) for method in self.subsets.methods)
             yield from (("subsets.budgets", budget, self.budgets) for budget in self.subsets.budgets)
@@ -182,8 +184,8 @@ class Study(Closed):
                 yield f"tables.{name}.pairs", method, [run[0] for run in table.runs()]
 
     def budget_of(self, method: str, budget: str) -> str:
-        """Name of the budget in a method's paths: the study's, or `all` or `none` where none applies."""
-        return BUDGETLESS.get(self.methods[method].kind, budget)
+        """Name of the budget in a method's paths: the study's, or the one that the method has."""
+        return self.methods[method].budget or budget
 
     def recipe_of(self, generator: str) -> Recipe:
         """Recipe of a generator."""

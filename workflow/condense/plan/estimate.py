@@ -55,7 +55,7 @@ def estimate(
 
 def encoders(study: Study, methods: set[str]) -> set[str]:
     """Encoders whose features of every image some methods need."""
-    return {name for method in methods if (name := getattr(study.methods[method], "encoder", None))}
+    return {name for method in methods if (name := study.methods[method].encoder)}
 
 
 def geometry(generator: Generator) -> tuple[int, int, int, int]:

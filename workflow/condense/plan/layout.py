@@ -34,7 +34,7 @@ def cells(study: Study, name: str) -> Iterator[dict[str, str]]:
             "generator": generator,
             "budget": budget,
             "own_budget": study.budget_of(method, budget) if chosen else "",
-            "encoder": getattr(chosen, "encoder", ""),
+            "encoder": (chosen and chosen.encoder) or "",
         }
 
 

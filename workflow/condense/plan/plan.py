@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from condense.config import published, study
-from condense.config.methods import ELSEWHERE
 from condense.config.options import arguments
 from condense.config.settings import Autoencoder
 from condense.plan import layout
@@ -34,7 +33,7 @@ class Plan(Catalogue):
     def names(self, kind: str) -> str:
         """Closed list of names as a wildcard constraint."""
         names = {
-            "budgets": [*self.study.budgets, *study.BUDGETLESS.values()],
+            "budgets": [*self.study.budgets, *study.OWN_BUDGETS],
             "spaces": ["pixels", *self.study.autoencoders],
         }.get(kind) or [*getattr(self.study, kind)]
         return "|".join(names) or "(?!x)x"  # no name: matches nothing
@@ -72,27 +71,24 @@ class Plan(Catalogue):
     def selection(self, method: str, budget: str) -> str:
         """Options of `select`: the method's settings, without those that other stages obey."""
         chosen = self.study.methods[method]
-        count = [] if budget in study.BUDGETLESS.values() else ["--budget", str(self.study.budgets[budget])]
-        words = arguments(chosen, without=(*ELSEWHERE, "file"))  # a file is an input of the job
+        count = [] if budget in study.OWN_BUDGETS else ["--budget", str(self.study.budgets[budget])]
+        words = arguments(chosen, without={*chosen.elsewhere(), "file"})  # a file is an input of the job
         return shlex.join(["--name", method, "--budget-name", budget, *count, *words])
 
     def selection_inputs(self, method: str, scatteritem: str) -> dict[str, str]:
         """Files that the selection of a method in a shard depends on."""
         chosen = self.study.methods[method]
-        if chosen.kind == "list":
-            return self._images(scatteritem) | {"file": chosen.file}
-        if chosen.kind == "d2c":
-            return self._images(scatteritem) | {"scores": f"results/difficulty/{method}/{scatteritem}.h5"}
-        encoder = getattr(chosen, "encoder", None)
-        if encoder is None:
-            return self._images(scatteritem)
+        features = {"features": f"results/embeddings/{chosen.encoder}/{scatteritem}.h5"}
+        probabilities = f"results/probabilities/{chosen.encoder}/{scatteritem}.h5"
         files = {
-            "features": f"results/embeddings/{encoder}/{scatteritem}.h5",
-            "probabilities": f"results/probabilities/{encoder}/{scatteritem}.h5",
+            "features": features,
+            "probabilities": features | {"probabilities": probabilities},
+            "margins": {"scores": f"results/margins/{chosen.encoder}.h5"},
+            "difficulty": {"scores": f"results/difficulty/{method}/{scatteritem}.h5"},
+            "file": {"file": chosen.file},
         }
-        if getattr(chosen, "margin", None) == "accumulated":
-            files["scores"] = f"results/margins/{encoder}.h5"
-        return files
+        needed = {option: path for need in chosen.needs for option, path in files[need].items()}
+        return needed if "features" in needed else self._images(scatteritem) | needed
 
     def _images(self, scatteritem: str) -> dict[str, str]:
         """File that lists the images of a shard: without the unreadable ones where these are skipped."""

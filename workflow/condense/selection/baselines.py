@@ -1,8 +1,8 @@
 """Coreset baselines: each chooses from one class and returns ranked positions.
 
-All share one signature. `features` are [n, d]; `log_probability` and `log_runner_up` are [n], of the own
-class and of the strongest other one, None where a baseline needs none. Distances are those of the features as
-they are. Ties go to the lower position; random draws come from `generator` alone.
+`features` are [n, d]; `log_probability` and `log_runner_up` are [n], of the own class and of the strongest
+other one. Distances are those of the features as they are. Ties go to the lower position; random draws come
+from `generator` alone.
 """
 
 import torch
@@ -14,13 +14,7 @@ from condense.base.errors import InputError
 INTERVALS = {10: 96, 50: 16, 100: 10}  # PAPER: Huang et al. 2025 (D2C), by images per class
 
 
-def k_center(
-    features: Tensor,
-    log_probability: Tensor | None,
-    log_runner_up: Tensor | None,
-    budget: int,
-    generator: Generator,
-) -> Tensor:
+def k_center(features: Tensor, budget: int, generator: Generator) -> Tensor:
     """Greedy k-centre: a random first image, then always the one farthest from its nearest chosen image.
 
     Nested. Source: Sener & Savarese 2018, algorithm 1 (Gonzalez 1985), as in DeepCore (Guo et al. 2022).
@@ -35,13 +29,7 @@ def k_center(
     return torch.tensor(chosen)
 
 
-def herding(
-    features: Tensor,
-    log_probability: Tensor | None,
-    log_runner_up: Tensor | None,
-    budget: int,
-    generator: Generator,
-) -> Tensor:
+def herding(features: Tensor, budget: int) -> Tensor:
     """Herding: at step t the image that brings the mean of the t chosen ones closest to the class mean.
 
     Nested; draws nothing. Source: Welling 2009; Chen, Welling & Smola 2010, with the identity feature map.
@@ -49,13 +37,7 @@ def herding(
     return _herd(features, budget, sign=1)
 
 
-def herding_max(
-    features: Tensor,
-    log_probability: Tensor | None,
-    log_runner_up: Tensor | None,
-    budget: int,
-    generator: Generator,
-) -> Tensor:
+def herding_max(features: Tensor, budget: int) -> Tensor:
     """Herding with the sign of DeepCore's code: at each step the image that leads farthest from the mean.
 
     # RELEASE: DeepCore (Guo et al. 2022) takes the arg-max where herding takes the arg-min.
@@ -78,12 +60,11 @@ def _herd(features: Tensor, budget: int, sign: int) -> Tensor:
 
 
 def ccs(
-    features: Tensor,
     log_probability: Tensor | None,
     log_runner_up: Tensor | None,
+    score: Tensor | None,
     budget: int,
     generator: Generator,
-    score: Tensor | None = None,
     cut_off: float = 0.3,
     strata: int = 50,
 ) -> Tensor:
@@ -122,8 +103,6 @@ def _strata(score: Tensor, count: int) -> list[Tensor]:
 
 def dq(
     features: Tensor,
-    log_probability: Tensor | None,
-    log_runner_up: Tensor | None,
     budget: int,
     generator: Generator,
     bins: int = 10,
@@ -162,15 +141,7 @@ def _graph_cut(similarity: Tensor, size: int, weight: float) -> Tensor:
     return torch.tensor(chosen)
 
 
-def d2c(
-    features: Tensor | None,
-    log_probability: Tensor | None,
-    log_runner_up: Tensor | None,
-    budget: int,
-    generator: Generator,
-    score: Tensor | None = None,
-    interval: int | None = None,
-) -> Tensor:
+def d2c(score: Tensor | None, budget: int, interval: int | None = None) -> Tensor:
     """Every `interval`-th image, from the easiest on, of the ranking by denoising loss; draws nothing.
 
     The score [n] is the loss. Where the class is too small for the interval (by default the paper's for its

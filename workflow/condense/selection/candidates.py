@@ -29,6 +29,14 @@ class ImageClass:
     log_runner_up: np.ndarray | None = None  # of the strongest other class; only in the pipeline's shards
     score: np.ndarray | None = None  # of the images' difficulty, in the order of `paths`
 
+    def check(self, budget: int) -> None:
+        """Refuse a budget that the class is too small for."""
+        if budget > len(self.paths):
+            count = len(self.paths)
+            raise InputError(
+                f"class {self.name} has {count} images, fewer than the budget of {budget}; lower it."
+            )
+
     def features(self) -> np.ndarray:
         """Read the features [n, d]. Raises InputError that names the first image whose are not finite."""
         values = np.asarray(self.source[()])[self.order]
@@ -41,6 +49,16 @@ class ImageClass:
                 f"the features of {path} (class {self.name}) are not finite; embed that image anew."
             )
         return values
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Chosen images of one class for one budget, as ranked positions in its list of paths."""
+
+    images: ImageClass
+    budget: int
+    ranked: list[int]
+    diagnostics: dict[str, Any]
 
 
 def list_classes(index: Path) -> list[ImageClass]:

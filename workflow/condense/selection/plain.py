@@ -1,38 +1,21 @@
-"""Selectors that look at no image: each chooses from one class and returns ranked positions."""
+"""Ways to choose that look at no image: each chooses from one class and returns ranked positions."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import torch
-
-from condense.base.seeds import stream
-from condense.images.lists import choose_listed
-from condense.selection.candidates import ImageClass
+from torch import Generator, Tensor
 
 
-def choose_randomly(images: ImageClass, budget: int, seed: int) -> list[int]:
+def choose_randomly(paths: Sequence[str], budget: int, generator: Generator) -> Tensor:
     """First `budget` images of a permutation that depends on the seed and the class name alone."""
-    return torch.randperm(len(images.paths), generator=stream("select", seed, images.name))[:budget].tolist()
+    return torch.randperm(len(paths), generator=generator)[:budget]
 
 
-def choose_all(images: ImageClass, budget: int) -> list[int]:
+def choose_all(paths: Sequence[str]) -> Tensor:
     """Every image of the class."""
-    return list(range(len(images.paths)))
+    return torch.arange(len(paths))
 
 
-def choose_none(images: ImageClass, budget: int) -> list[int]:
+def choose_none() -> Tensor:
     """No image."""
-    return []
-
-
-def choose_from_list(images: ImageClass, budget: int, file: str) -> list[int]:
-    """First `budget` images of the class in somebody's list."""
-    return choose_listed(images.name, images.paths, budget, file)
-
-
-# tag of the settings class: function (images, budget, **its settings) -> ranked positions
-WITHOUT_FEATURES: dict[str, Callable[..., list[int]]] = {
-    "random": choose_randomly,
-    "full": choose_all,
-    "none": choose_none,
-    "list": choose_from_list,
-}
+    return torch.arange(0)

@@ -1,0 +1,102 @@
+"""GADC on the images of some classes: those of equal size together, all budgets along one greedy path."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import torch
+
+from condense.base.progress import say, track
+from condense.config.settings import Gadc
+from condense.selection.candidates import Choice, ImageClass
+from condense.selection.search import Selection, condense
+
+SCALES = (2, 80)  # of median cost over epsilon; outside, the transport term says little (see _warn)
+LOST_MASS = 0.01  # of the subset's mass
+CLASSES_AT_ONCE = {"cpu": 1, "cuda": 32}
+
+
+def choose_by_gadc(
+    classes: Sequence[ImageClass], budgets: Sequence[int], method: Gadc, device: str
+) -> Iterator[Choice]:
+    """Choose from every class for every budget; classes of equal size are solved together on CUDA.
+
+    Where a class has no probabilities, the confidence term is left out and that is said.
+    """
+    if method.beta > 0 and any(images.log_probability is None for images in classes):
+        say("note: no probabilities are given, so the confidence term is left out.")
+        method = dataclasses.replace(method, beta=0.0)
+    by_size = sorted(classes, key=lambda images: len(images.paths))
+    batches = [
+        group[start : start + CLASSES_AT_ONCE[device]]
+        for group in (list(group) for _, group in groupby(by_size, key=lambda images: len(images.paths)))
+        for start in range(0, len(group), CLASSES_AT_ONCE[device])
+    ]
+    told = []
+    for batch in track(batches, "select"):
+        for choice in _condense(batch, budgets, method, device):
+            told.append(choice.diagnostics)
+            yield choice
+    if method.transport:
+        _warn(told, method)
+
+
+def _condense(batch: list[ImageClass], budgets: Sequence[int], method: Gadc, device: str) -> Iterator[Choice]:
+    """Choose from classes of equal size."""
+    began = time.perf_counter()
+    batch[0].check(max(budgets))
+    features = torch.stack([torch.from_numpy(images.features()) for images in batch]).to(device)
+    nll = None
+    if method.beta > 0:
+        nll = -torch.stack([torch.from_numpy(images.log_probability) for images in batch]).to(device)
+    selections = condense(features, nll, budgets, method)
+    seconds = (time.perf_counter() - began) / len(batch)
+    for at, images in enumerate(batch):
+        for budget, selection in selections.items():
+            ranked = selection.end.subsets[at].tolist()
+            yield Choice(images, budget, ranked, _diagnose(selection, at) | {"seconds": seconds})
+
+
+def _diagnose(selection: Selection, at: int) -> dict[str, Any]:
+    """Row of diagnostics of one class of a batch."""
+    end, terms = selection.end, selection.terms
+    return {
+        "objective": end.value[at].item(),
+        "transport": terms.transport[at].item(),
+        "statistics": terms.statistics[at].item(),
+        "confidence": terms.confidence[at].item(),
+        "greedy_objective": selection.greedy[at].item(),
+        "swaps": end.swaps[at].item(),
+        "passes": end.passes[at].item(),
+        "one_swap_optimal": end.optimal[at].item(),
+        "transported_mass": terms.mass[at].item(),
+        "scale": selection.scale[at].item(),
+        "greedy_trace": _words(selection.path[at].tolist()),
+        "exchange_trace": _words([value[at].item() for value in end.history]),
+    }
+
+
+def _words(values: list[float]) -> str:
+    """Numbers in one cell of a table, to seven digits."""
+    return " ".join(f"{value:.7g}" for value in values)
+
+
+def _warn(rows: Sequence[dict[str, Any]], method: Gadc) -> None:
+    """Say in one line where the transport term does not measure what it should."""
+    low, high = SCALES if method.tolerance is None else (SCALES[0], math.inf)
+    lost = [row for row in rows if abs(row["transported_mass"] - 1) > LOST_MASS]
+    if lost:
+        worst = min(row["transported_mass"] for row in lost)
+        say(
+            f"warning: in {len(lost)} of {len(rows)} subsets the transport ships as little as {worst:.3f} of "
+            "its mass; raise epsilon or the iterations, or set a tolerance."
+        )
+    off = [row["scale"] for row in rows if not low <= row["scale"] <= high]
+    if off:
+        say(
+            f"warning: the median cost is {min(off):.3g} to {max(off):.3g} times epsilon in {len(off)} of "
+            f"{len(rows)} subsets; the transport term means little outside {low} to {high}."
+        )
