@@ -8,6 +8,7 @@ import yaml
 
 from condense.base.errors import InputError
 from condense.config import study
+from condense.config.names import RESERVED
 from condense.config.options import arguments, build
 from condense.plan.plan import Plan
 
@@ -68,6 +69,19 @@ def changed(config, key, value):
         ("title", ["a", "b"], "title"),
         ("methods.none", {"kind": "none"}, "cannot be a name"),
         ("methods.a/b", {"kind": "none"}, "methods.a/b"),
+        ("methods.zero", {"kind": "random"}, "methods.zero: `zero` cannot be a name: it is the budget"),
+        ("budgets.all", 7, "budgets.all: `all` cannot be a name: it is the budget"),
+        ("autoencoders", {"pixels": {}}, "autoencoders.pixels: `pixels` cannot be a name: it is the space"),
+        ("recipes.plain", {}, "recipes.plain: `plain` cannot be a name: it is the recipe"),
+        ("seeds", [0, 1, 0], "seeds: 0 is listed twice"),
+        ("comparisons.100.methods", ["gadc", "gadc"], "comparisons.100.methods: gadc is listed twice"),
+        ("comparisons.100.generators", ["sit-tiny"] * 2, "comparisons.100.generators: sit-tiny is listed"),
+        ("subsets.methods", ["gadc", "dq", "gadc"], "subsets.methods: gadc is listed twice"),
+        ("subsets.budgets", ["100", "100"], "subsets.budgets: 100 is listed twice"),
+        ("tables.sit.methods", ["gadc", "gadc"], "tables.sit.methods: gadc is listed twice"),
+        ("tables.sit.also", [{"budgets": ["50", "50"]}], "tables.sit.also.0.budgets: 50 is listed twice"),
+        ("tables.sit.metrics", ["fid", "fid"], "tables.sit.metrics: fid is listed twice"),
+        ("tables.sit.pairs", [["gadc", "gadc"]], "tables.sit.pairs.0: gadc is listed twice"),
     ],
 )
 def test_a_fault_is_one_sentence_that_names_the_key(config, key, value, sentence):
@@ -86,6 +100,16 @@ def test_rows_follow_the_config_and_ceiling_and_floor_have_their_own_budget(conf
         ("untrained", "sit-tiny", "zero"),
     ]
     assert len(rows) == 8
+
+
+def test_every_name_that_the_plan_itself_uses_is_reserved(config):
+    plan = Plan(config)
+    own = {name for kind in ("budgets", "spaces") for name in plan.names(kind).split("|")}
+    assert own - config["budgets"].keys() == {"all", "zero", "pixels"} <= RESERVED.keys()
+
+
+def test_a_method_without_images_is_known_by_its_kind_and_not_by_its_path(config):
+    assert Plan(config).trained_runs_of(["100"], "{method}") == ["full", "random", "gadc"]
 
 
 def test_names_are_closed_lists(config):

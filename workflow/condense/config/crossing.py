@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from condense.config.measures import Name as MeasureName
+from condense.config.names import Distinct
 
 Key = Literal["method", "generator", "budget", "metric"]
 
@@ -14,23 +15,25 @@ class Crossing(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    methods: list[str] | None = Field(None, min_length=1, description="Methods, in the order of the table.")
-    generators: list[str] | None = Field(None, min_length=1, description="Generators, likewise.")
-    budgets: list[str] | None = Field(None, min_length=1, description="Budgets, likewise.")
+    methods: Distinct[str] | None = Field(
+        None, min_length=1, description="Methods, in the order of the table."
+    )
+    generators: Distinct[str] | None = Field(None, min_length=1, description="Generators, likewise.")
+    budgets: Distinct[str] | None = Field(None, min_length=1, description="Budgets, likewise.")
 
 
 class Table(Crossing):
     """One table: a projection of runs onto rows and columns; keys with one value go into the caption."""
 
     caption: str = Field("", description="What the table shows.")
-    rows: list[Key] = Field(["method"], min_length=1, description="Keys whose values make the rows.")
-    columns: list[Key] = Field(["metric"], description="Keys whose values make the columns.")
-    methods: list[str] = Field(min_length=1, description="Methods, in the order of the table.")
-    generators: list[str] = Field(min_length=1, description="Generators, likewise.")
-    budgets: list[str] = Field(min_length=1, description="Budgets, likewise.")
-    metrics: Annotated[list[MeasureName], Field(min_length=1)] = Field(["fid"], description="Measures.")
+    rows: Distinct[Key] = Field(["method"], min_length=1, description="Keys whose values make the rows.")
+    columns: Distinct[Key] = Field(["metric"], description="Keys whose values make the columns.")
+    methods: Distinct[str] = Field(min_length=1, description="Methods, in the order of the table.")
+    generators: Distinct[str] = Field(min_length=1, description="Generators, likewise.")
+    budgets: Distinct[str] = Field(min_length=1, description="Budgets, likewise.")
+    metrics: Annotated[Distinct[MeasureName], Field(min_length=1)] = Field(["fid"], description="Measures.")
     also: list[Crossing] = Field([], description="Further crossings in the same table.")
-    pairs: list[tuple[str, str]] = Field(
+    pairs: Distinct[Annotated[Distinct[str], Field(min_length=2, max_length=2)]] = Field(
         [], description="Pairs of methods whose difference over seeds is printed below the table."
     )
     plot: Literal["images", "training_steps", "guidance"] | None = Field(

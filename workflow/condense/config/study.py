@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -16,6 +15,7 @@ from pydantic import (
 from condense.base.errors import InputError
 from condense.config.crossing import Table
 from condense.config.methods import Everything, Selector
+from condense.config.names import Distinct, Name, TableName
 from condense.config.objectives import OBJECTIVES, misfit
 from condense.config.published import published_methods
 from condense.config.settings import (
@@ -32,17 +32,6 @@ from condense.config.settings import (
 )
 from condense.config.weights import Weights, borrow
 
-
-def _named(name: str) -> str:
-    """Refuse the word that the command line takes for an absent setting."""
-    if name == "none":
-        raise ValueError("`none` cannot be a name; choose another")
-    return name
-
-
-# names are parts of paths
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$"), AfterValidator(_named)]
-TableName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 OWN_BUDGETS = [cls.budget for cls in Selector.__subclasses__() if cls.budget]  # beside those of the study
 
 
@@ -57,9 +46,9 @@ class Generator(Closed):
 
     objective: Literal[*OBJECTIVES] = Field(description="ADM diffusion (DiT) or linear flow matching (SiT).")
     resolution: int = Field(gt=0, description="Side of the images, in pixels.")
-    autoencoder: Name | None = Field(None, description="Name of the autoencoder; pixels when none.")
-    recipe: Name = Field(
-        "plain", description="Name of the recipe; `plain` trains on images and classes alone."
+    autoencoder: str | None = Field(None, description="Name of the autoencoder; pixels when none.")
+    recipe: str = Field(
+        "plain", description="Name of the recipe; `plain` is that of images and classes alone."
     )
     network: Network
     training: Training = Training()
@@ -79,16 +68,16 @@ class Generator(Closed):
 class Comparison(Closed):
     """Rows of `results/fid_{budget}.csv`."""
 
-    methods: list[Name] = Field(description="Methods, in the order of the rows.")
-    generators: list[Name] = Field(description="Generators; each method is trained with each of them.")
+    methods: Distinct[str] = Field(description="Methods, in the order of the rows.")
+    generators: Distinct[str] = Field(description="Generators; each method is trained with each of them.")
 
 
 class Subsets(Closed):
     """Rows of `results/subsets.csv`: what is measured of subsets before anything is trained on them."""
 
-    measure: Name = Field(description="Name of the gadc method in whose features and by whose objective.")
-    methods: list[Name] = Field(description="Methods, in the order of the rows.")
-    budgets: list[Name] = Field(description="Budgets, in the order of the rows.")
+    measure: str = Field(description="Name of the gadc method in whose features and by whose objective.")
+    methods: Distinct[str] = Field(description="Methods, in the order of the rows.")
+    budgets: Distinct[str] = Field(description="Budgets, in the order of the rows.")
 
 
 class Study(Closed):
@@ -111,15 +100,17 @@ class Study(Closed):
         description="Ways to choose a subset."
     )
     generators: dict[Name, Generator] = Field(description="Generators trained on the subsets.")
-    detector: Name = Field(description="Encoder in whose features samples are scored.")
+    detector: str = Field(description="Encoder in whose features samples are scored.")
     references: dict[int, str] = Field(
         {}, description="ADM reference batch (npz) by resolution; the study's own images where none is given."
     )
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="Seeds of the trainings.")
+    seeds: Distinct[Annotated[int, Field(ge=0)]] = Field(
+        [0], min_length=1, description="Seeds of the trainings."
+    )
     published: bool = Field(
         False, description="Print the paper's numbers beside measured ones, where names agree."
     )
-    comparisons: dict[Name, Comparison] = Field(
+    comparisons: dict[str, Comparison] = Field(
         description="By budget: what `results/fid_{budget}.csv` compares."
     )
     subsets: Subsets | None = Field(None, description="What `results/subsets.csv` compares.")
@@ -215,7 +206,7 @@ def _sentence(error: ValidationError) -> str:
     where = [str(part) for part in fault["loc"]]
     if where[:1] == ["methods"]:
         del where[2:3]  # the selector, which pydantic adds to the key
-    key = ".".join(where) or "the study"
+    key = ".".join(part for part in where if part != "[key]") or "the study"
     if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"config.yaml: {key} is not a known key; correct its spelling or remove it."
     if fault["type"] in ("missing", "missing_argument"):

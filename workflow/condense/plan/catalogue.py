@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from condense.config.methods import Gadc, Nothing
 from condense.config.study import Study
 from condense.plan import layout
 
@@ -21,7 +22,7 @@ class Catalogue:
         """File of a generator's weights: the end of a training, or a milestone on its way."""
         borrowed = self.study.generators[generator].weights
         path = f"results/generators/{self.trained(generator)}/{method}/{budget}/seed{seed}"
-        if borrowed is None or borrowed.step is None or self.study.methods[method].kind == "none":
+        if borrowed is None or borrowed.step is None or isinstance(self.study.methods[method], Nothing):
             return f"{path}.safetensors"
         return f"{path}.milestones/step_{borrowed.step:09d}.safetensors"
 
@@ -114,7 +115,7 @@ class Catalogue:
         return [
             f"results/diagnostics/{method}/{budget}.csv"
             for method in self.study.comparisons[budget].methods
-            if self.study.methods[method].kind == "gadc"
+            if isinstance(self.study.methods[method], Gadc)
         ]
 
     def first_runs(self, budget: str, pattern: str, generator: str = "") -> list[str]:
@@ -131,4 +132,12 @@ class Catalogue:
 
     def trained_runs_of(self, budgets: list[str], pattern: str) -> list[str]:
         """Those of them with training images."""
-        return [path for path in self.runs_of(budgets, pattern) if "/zero/" not in path]
+        return [
+            *dict.fromkeys(
+                pattern.format(method=method, generator=generator, budget=own, seed=seed)
+                for budget in budgets
+                for method, generator, own in self.study.rows(budget)
+                for seed in self.study.seeds
+                if not isinstance(self.study.methods[method], Nothing)
+            )
+        ]

@@ -1,0 +1,36 @@
+"""Names and lists of a study: which words a user may give, and that nothing is listed twice."""
+
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, Field
+
+RESERVED = {  # word: what it means to the plan
+    "none": "it stands for a setting that is absent",
+    "all": "it is the budget of methods that take every image",
+    "zero": "it is the budget of methods that take no image",
+    "pixels": "it is the space of generators without an autoencoder",
+    "plain": "it is the recipe of images and classes alone",
+}
+
+
+def _named(name: str) -> str:
+    """Refuse a word that means something already."""
+    if name in RESERVED:
+        raise ValueError(f"`{name}` cannot be a name: {RESERVED[name]}; choose another")
+    return name
+
+
+def _distinct(values: list) -> list:
+    """Refuse a list that names something twice."""
+    for number, value in enumerate(values):
+        if value in values[:number]:
+            raise ValueError(f"{value} is listed twice, and is no replicate of itself; list it once")
+    return values
+
+
+# a name that a study gives to something; it is part of paths
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$"), AfterValidator(_named)]
+TableName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+
+T = TypeVar("T")
+Distinct = Annotated[list[T], AfterValidator(_distinct), Field(json_schema_extra={"uniqueItems": True})]
