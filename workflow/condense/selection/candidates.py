@@ -10,9 +10,11 @@ import h5py
 import numpy as np
 
 from condense.base.errors import InputError
+from condense.base.progress import say
 from condense.base.shards import open_shard, read_text
 from condense.images.index import read_index
 
+NEAR_CHANCE = 3  # times chance: columns in a wrong order get about twice, since a few stay in their places
 LEAST = np.finfo(np.float32).tiny  # a probability of zero counts as this, so that its logarithm is finite
 
 
@@ -26,7 +28,7 @@ class ImageClass:
     order: np.ndarray  # rows of `source` in the order of `paths`
     source: Any = None  # features [rows, d], an array or an HDF5 dataset; none where the selector needs none
     log_probability: np.ndarray | None = None  # of the own class, in the order of `paths`
-    log_runner_up: np.ndarray | None = None  # of the strongest other class; only in the pipeline's shards
+    log_runner_up: np.ndarray | None = None  # of the strongest other class
     score: np.ndarray | None = None  # of the images' difficulty, in the order of `paths`
 
     def check(self, budget: int) -> None:
@@ -75,11 +77,12 @@ def open_features(features: Path, probabilities: Path | None = None) -> Iterator
     """Classes of an embeddings shard, or of a flat HDF5 or npz file, in the order of their index.
 
     A flat file holds `features` [N, d], `labels` [N] and optionally `paths` [N] (else images are named by
-    their row) and `probabilities`: [N] of the own class, or [N, K] with a column per label, labels ascending.
+    their row) and `probabilities`: [N] of the own class, or [N, K] with a column per label, labels ascending:
+    as numbers where they are whole numbers, else as text.
     """
     with ExitStack() as stack:
         if Path(features).suffix == ".npz":
-            yield _flat(_open_npz(features), features, probabilities)
+            yield _flat(stack.enter_context(_open_npz(features)), features, probabilities)
             return
         try:
             file = stack.enter_context(h5py.File(features, "r", locking="best-effort"))
@@ -127,21 +130,28 @@ def _group(name: str, group: h5py.Group, known: Mapping[str, Any], origin: Path 
         )
         if not (log_probability <= 0).all():
             raise InputError(f"{origin} holds a log-probability of class {name} above 0; classify anew.")
-    found = _ordered(name, int(group.attrs["class_index"]), paths, group["features"], log_probability)
-    return found if log_runner_up is None else replace(found, log_runner_up=log_runner_up[found.order])
+    logs = (log_probability, log_runner_up)
+    return _ordered(name, int(group.attrs["class_index"]), paths, group["features"], *logs)
 
 
 def _ordered(
-    name: str, index: int, paths: list[str], source: Any = None, log_probability: np.ndarray | None = None
+    name: str,
+    index: int,
+    paths: list[str],
+    source: Any = None,
+    log_probability: np.ndarray | None = None,
+    log_runner_up: np.ndarray | None = None,
 ) -> ImageClass:
     """Put the images of a class in the order of their paths, so that no order of files changes a subset."""
     order = np.array(sorted(range(len(paths)), key=paths.__getitem__), dtype=np.int64)
-    if log_probability is not None:
-        log_probability = np.maximum(log_probability[order], np.log(LEAST))
-    return ImageClass(name, index, [paths[i] for i in order], order, source, log_probability)
+    logs = [
+        None if values is None else np.maximum(values[order], np.log(LEAST))
+        for values in (log_probability, log_runner_up)
+    ]
+    return ImageClass(name, index, [paths[i] for i in order], order, source, *logs)
 
 
-def _open_npz(path: Path) -> Mapping[str, Any]:
+def _open_npz(path: Path) -> np.lib.npyio.NpzFile:
     try:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -157,7 +167,7 @@ def _flat(arrays: Mapping[str, Any], origin: Path, probabilities: Path | None) -
     for name in ("features", "labels"):
         if name not in arrays:
             raise InputError(f"{origin} has no array '{name}'; it needs features [N, d] and labels [N].")
-    features, labels = arrays["features"][()], _text_or_number(arrays["labels"])
+    features, labels = arrays["features"][()], _labels(arrays["labels"], origin)
     rows, names = len(features), np.unique(labels)
     for name in ("labels", "paths", "probabilities"):
         if name in arrays and len(arrays[name]) != rows:
@@ -167,33 +177,45 @@ def _flat(arrays: Mapping[str, Any], origin: Path, probabilities: Path | None) -
     paths = np.array([str(row) for row in range(rows)]) if "paths" not in arrays else _text(arrays["paths"])
     if len(np.unique(paths)) < rows:
         raise InputError(f"{origin} names two images alike in 'paths'; a path must be unique.")
-    own = _own_probability(arrays, labels, names, origin)
+    known = _probabilities(arrays, labels, names, origin)
     found = []
     for index, name in enumerate(names):
         members = np.flatnonzero(labels == name)
-        logs = None if own is None else np.log(np.maximum(own[members], LEAST))
+        logs = [None if values is None else np.log(np.maximum(values[members], LEAST)) for values in known]
         label = int(name) if np.issubdtype(names.dtype, np.number) else index
-        found.append(_ordered(str(name), label, paths[members].tolist(), features[members], logs))
+        found.append(_ordered(str(name), label, paths[members].tolist(), features[members], *logs))
     return found
 
 
-def _own_probability(
+def _probabilities(
     arrays: Mapping[str, Any], labels: np.ndarray, names: np.ndarray, origin: Path
-) -> np.ndarray | None:
-    """Probability [N] of each row's own class, or none where the file has none."""
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Probability [N] of each row's own class and of its strongest other one, as far as they are known."""
     if "probabilities" not in arrays:
-        return None
+        return None, None
     values = np.asarray(arrays["probabilities"][()], dtype=np.float64)
     if not ((values >= 0) & (values <= 1)).all():
         raise InputError(f"{origin} holds probabilities outside [0, 1]; give probabilities, not logits.")
     if values.ndim == 1:
-        return values
+        return values, None
     if values.ndim != 2 or values.shape[1] != len(names):
         raise InputError(
             f"{origin} has probabilities of shape {values.shape} for {len(names)} labels; "
             "give [N] of the own class, or [N, labels] in ascending order of the labels."
         )
-    return values[np.arange(len(values)), np.searchsorted(names, labels)]
+    mine = np.searchsorted(names, labels)[:, None] == np.arange(len(names))
+    rival = np.where(mine, 0, values).max(1)
+    _warn_near_chance(values[mine] > rival, len(names), origin)
+    return values[mine], rival
+
+
+def _warn_near_chance(right: np.ndarray, classes: int, origin: Path) -> None:
+    """Say where probabilities name the own class of hardly more images than a guess would."""
+    if classes > 1 and right.mean() <= min(NEAR_CHANCE / classes, 1 / 2):
+        say(
+            f"warning: {origin}: the probabilities name the own class of {right.mean():.0%} of the images "
+            f"(chance: {1 / classes:.0%}); their columns must be in ascending order of the labels."
+        )
 
 
 def _text(array: Any) -> np.ndarray:
@@ -201,6 +223,17 @@ def _text(array: Any) -> np.ndarray:
     return np.array(read_text(array)) if isinstance(array, h5py.Dataset) else np.asarray(array).astype(str)
 
 
-def _text_or_number(array: Any) -> np.ndarray:
-    """Labels as numbers where they are numbers, else as text."""
-    return np.asarray(array[()]) if np.issubdtype(array.dtype, np.integer) else _text(array)
+def _labels(array: Any, origin: Path) -> np.ndarray:
+    """Labels as whole numbers where they are numbers, else as text."""
+    if np.issubdtype(array.dtype, np.integer):
+        return np.asarray(array[()])
+    if not np.issubdtype(array.dtype, np.floating):
+        return _text(array)
+    values = np.asarray(array[()])
+    whole = np.isfinite(values) & (values == np.floor(values))
+    if not whole.all():
+        row = int(whole.argmin())
+        raise InputError(
+            f"{origin}: label {values[row]} of row {row} is no whole number; number classes, or name them."
+        )
+    return values.astype(np.int64)
