@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +26,13 @@ class Gaussian:
     def covariance(self) -> Tensor:
         """Covariance [d, d]."""
         return self.factor @ self.factor.T
+
+    def arrays(self, prefix: str = "") -> dict[str, np.ndarray]:
+        """Mean [d] and covariance [d, d] under the names that files give them, from whichever device."""
+        return {
+            f"{prefix}mean": self.mean.cpu().numpy(),
+            f"{prefix}covariance": self.covariance.cpu().numpy(),
+        }
 
     @classmethod
     def of(cls, mean: Any, covariance: Any, count: int | None = None) -> "Gaussian":

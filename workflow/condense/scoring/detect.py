@@ -91,8 +91,7 @@ def detect(
     elif logits:
         arrays["logits"] = torch.cat(logits).numpy()
     if spatial.count:
-        gaussian = spatial.gaussian()
-        arrays |= {"spatial_mean": gaussian.mean, "spatial_covariance": gaussian.covariance}
+        arrays |= spatial.gaussian().arrays("spatial_")
     with replacing(output) as beside, create(beside) as file:
         for name, values in arrays.items():
             put(file, name, values)

@@ -76,8 +76,8 @@ def reference_batch(
     with replacing(output) as beside, create(beside) as file:
         file["features"] = reference.features.numpy()
         for prefix, gaussian in (("", reference.statistics), ("spatial_", reference.spatial)):
-            if gaussian:
-                file[f"{prefix}mean"], file[f"{prefix}covariance"] = gaussian.mean, gaussian.covariance
+            for name, values in gaussian.arrays(prefix).items() if gaussian else ():
+                file[name] = values
         names = {"name": reference.name, "detector": opened.name, "digest": opened.digest}
         file.attrs.update({**names, "complete": True})
 

@@ -37,9 +37,9 @@ def moments(
         with open_shard(path) as file:
             for group in file.values():
                 found.add(group["features"][()])
-    gaussian = found.gaussian()
     with replacing(output) as beside, create(beside) as file:
-        file["mean"], file["covariance"] = gaussian.mean.numpy(), gaussian.covariance.numpy()
+        for name, values in found.gaussian().arrays().items():
+            file[name] = values
         file.attrs["complete"] = True
 
 
