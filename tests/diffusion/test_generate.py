@@ -92,6 +92,19 @@ def test_splits_of_the_inception_score_are_as_unbalanced_as_those_of_independent
     assert in_turn > 1.03 * independent
 
 
+def test_a_compiled_network_sees_batches_of_one_size(weights, tmp_path, monkeypatch):
+    images, labels, ids = images_of(weights, tmp_path, batch=8)
+    sizes, draw = [], stage.draw
+    monkeypatch.setattr(stage, "compile_network", lambda network, device: True)
+    monkeypatch.setattr(stage, "draw", lambda *given: sizes.append(len(given[2])) or draw(*given))
+    again, labels2, ids2 = images_of(weights, tmp_path, batch=8)
+    assert sizes == [8, 8, 8]  # 20 images
+    assert np.abs(again.astype(int) - images).max() <= 1
+    assert (labels2 == labels).all() and (ids2 == ids).all()
+    images_of(weights, tmp_path, parts=4, batch=64)
+    assert sizes[3:] == [5, 5, 5, 5]
+
+
 def test_unequal_shares_of_the_classes_are_refused(weights, tmp_path):
     with pytest.raises(InputError, match=r"sampling\.images is 22"):
         images_of(weights, tmp_path, images=22)

@@ -13,6 +13,7 @@ import torch
 import typer
 from torch import Tensor
 
+from condense.base.compile import compile_network
 from condense.base.errors import InputError
 from condense.base.memory import keep_freed_memory
 from condense.base.progress import track
@@ -43,8 +44,7 @@ def generate(
     network, captions, about = read_generator(weights, device)
     if reason := misfit(about.objective, sampling.sampler):
         raise InputError(f"{weights}: {reason}.")
-    if device.type == "cuda":
-        network.compile()
+    compiled = compile_network(network, device)
     model = autoencoders.load(autoencoder, device)
     part, parts = map(int, shard.split("-of-"))
     bounds = [sampling.images * i // parts for i in range(parts + 1)]
@@ -53,10 +53,13 @@ def generate(
     images = []
     for start in track(range(0, len(ids), sampling.batch), "generating"):
         chosen = list(ids[start : start + sampling.batch])
-        labels = every[chosen].to(device)
+        # a smaller last batch would be compiled anew: fill it with copies of its last image
+        filling = min(sampling.batch, len(ids)) - len(chosen) if compiled else 0
+        drawn = chosen + chosen[-1:] * filling
+        labels = every[drawn].to(device)
         text = None if captions is None else captions[labels]
         predict = guide(network, labels, sampling.guidance, sampling.guided_channels, text)
-        latents = draw(predict, device, chosen, about.shape, sampling)
+        latents = draw(predict, device, drawn, about.shape, sampling)[: len(chosen)]
         images.append(to_pixels(model.decode(latents.float()), chosen, weights))
     with replacing(output) as beside, beside.open("wb") as file:
         numbers = np.array(ids, dtype=np.int64)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from condense.base.compile import compile_network
 from condense.base.errors import InputError
 from condense.config.settings import Training
 from condense.diffusion.transformer import Transformer
@@ -28,7 +29,7 @@ class Trainer:
         self.mixed = workers.device.type == "cuda"
         if self.mixed:
             torch.set_float32_matmul_precision("high")  # TF32 where bf16 does not reach
-            self.network.compile()
+            compile_network(self.network, workers.device)
         self.wrapped = workers.wrap(self.network)
         self.parameters = dict(self.network.named_parameters())
         self.average = {name: value.detach().clone() for name, value in self.parameters.items()}
