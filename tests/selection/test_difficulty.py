@@ -17,7 +17,7 @@ from condense.diffusion.transformer import build
 from condense.images.index import index as stage_index
 from condense.selection.candidates import add_scores, list_classes
 from condense.selection.difficulty import TIMES, denoising_losses, difficulty
-from condense.selection.margins import accumulate_margins, margin
+from condense.selection.margins import _perceptron, accumulate_margins, margin
 from condense.selection.select import select
 
 
@@ -86,9 +86,25 @@ def test_images_of_a_shard_are_scored_through_the_command(tmp_path):
     assert len(subset.read_text().splitlines()) == 5
 
 
-def test_the_margin_is_the_own_logit_minus_the_largest_other():
+def test_the_margin_is_the_own_entry_minus_the_largest_other():
     logits = torch.tensor([[3.0, 1.0, 2.0], [0.0, 5.0, 4.0]])
     assert margin(logits, torch.tensor([0, 0])).tolist() == [1.0, -5.0]
+
+
+def test_margins_are_those_of_probabilities_as_the_release_accumulates_them():
+    features = torch.randn(40, 6, generator=torch.Generator().manual_seed(0)) * 9
+    labels = torch.arange(40) % 4
+    with torch.no_grad():  # all images are in one batch, which the first step of the training comes after
+        logits = _perceptron(6, 4, seed=3)((features - features.mean(0)) / features.std(0))
+    weights = logits.double().exp()
+    probabilities = weights / weights.sum(1, keepdim=True)
+    expected = [
+        float(row[label] - max(p for c, p in enumerate(row) if c != label))
+        for row, label in zip(probabilities, labels, strict=True)
+    ]
+    found = accumulate_margins(features, labels, seed=3, epochs=1)
+    np.testing.assert_allclose(found.numpy(), expected, atol=3e-7, rtol=0)
+    assert accumulate_margins(features, labels, seed=3, epochs=30).abs().max() <= 1
 
 
 def test_mislabelled_images_have_the_lowest_accumulated_margins():

@@ -70,7 +70,7 @@ def ccs(
 ) -> Tensor:
     """Coverage-centric selection: drop the hardest `cut_off`, then draw evenly over strata of score.
 
-    The score [n], low where hard, is the margin accumulated over a training (AUM); without it the
+    The score [n], low where hard, is the margin accumulated over a training; without it the
     classifier's p(own class) - p(strongest other class), a declared proxy. At most `budget` strata, because a
     class gets few images. Not nested. Source: Zheng et al. 2023, algorithm 1, per class.
     """

@@ -22,7 +22,7 @@ def margins(
     output: Annotated[Path, typer.Option(help="Margin of each image (HDF5).")],
     seed: Annotated[int, typer.Option(help="Seed of the network and of the order of images.")] = 0,
 ) -> None:
-    """Train a small classifier on cached features and record each image's area under the margin."""
+    """Train a small classifier on cached features and record each image's accumulated margin."""
     found: list[tuple[str, int, np.ndarray, list[str]]] = []
     for path in embeddings:
         with open_shard(path) as file:
@@ -45,9 +45,10 @@ def margins(
 
 
 def accumulate_margins(features: Tensor, labels: Tensor, seed: int, epochs: int = EPOCHS) -> Tensor:
-    """Area under the margin [n]: logit of the own class minus the largest other, averaged over epochs.
+    """Accumulated margin [n]: p(own class) - p(strongest other class), averaged over a training's epochs.
 
-    Low is hard. `features` are [n, d] of all classes, `labels` [n]. Source: Pleiss et al. 2020, eq. 2.
+    Low is hard. `features` are [n, d] of all classes, `labels` [n]. Source: Zheng et al. 2023 (CCS).
+    # RELEASE: margins of probabilities; the area under the margin (Pleiss et al. 2020, eq. 2) is of logits
     # ASSUME: the network is a perceptron on an encoder's features, where the paper trains one on pixels
     """
     network = _perceptron(features.shape[1], int(labels.max()) + 1, seed)
@@ -59,7 +60,7 @@ def accumulate_margins(features: Tensor, labels: Tensor, seed: int, epochs: int 
     for epoch in track(range(epochs), "margins"):
         for chosen in torch.randperm(len(features), generator=stream("margins", seed, epoch)).split(BATCH):
             logits, own = network((features[chosen] - mean) / std), labels[chosen]
-            total[chosen] += margin(logits.detach(), own)
+            total[chosen] += margin(logits.detach().softmax(1), own)
             F.cross_entropy(logits, own).backward()
             optimiser.step()
             optimiser.zero_grad()
@@ -67,10 +68,10 @@ def accumulate_margins(features: Tensor, labels: Tensor, seed: int, epochs: int 
     return total / epochs
 
 
-def margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """Logit of the own class minus the largest of another [n]."""
-    own = logits.gather(1, labels[:, None])
-    return (own - logits.scatter(1, labels[:, None], -torch.inf).amax(1, keepdim=True))[:, 0]
+def margin(values: Tensor, labels: Tensor) -> Tensor:
+    """Value of the own class minus the largest of another [n], of values [n, k]."""
+    own = values.gather(1, labels[:, None])
+    return (own - values.scatter(1, labels[:, None], -torch.inf).amax(1, keepdim=True))[:, 0]
 
 
 def _perceptron(width: int, classes: int, seed: int) -> nn.Module:
