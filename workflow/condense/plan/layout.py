@@ -25,8 +25,8 @@ def layout(study: Study, name: str) -> dict[str, Any]:
     }
 
 
-def cells(study: Study, name: str) -> Iterator[dict[str, str]]:
-    """Runs of a table: names, budget in paths ("" where the study has no such method), shared stages."""
+def cells(study: Study, name: str) -> Iterator[dict[str, Any]]:
+    """Runs of a table: names, budget in paths ("" where the study has no such method), what is needed."""
     for method, generator, budget in study.tables[name].runs():
         chosen = study.methods.get(method)
         yield {
@@ -35,6 +35,7 @@ def cells(study: Study, name: str) -> Iterator[dict[str, str]]:
             "budget": budget,
             "own_budget": study.budget_of(method, budget) if chosen else "",
             "encoder": (chosen and chosen.encoder) or "",
+            "needs": list(chosen.needs) if chosen else [],
         }
 
 

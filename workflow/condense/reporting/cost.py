@@ -1,5 +1,6 @@
 """What a run cost: seconds and memory of its stages, from Snakemake's benchmark files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +9,9 @@ from condense.config.measures import COSTS
 
 STAGES = {  # measure: files under results/benchmarks
     "feature_seconds": ["embed/{encoder}/*.tsv", "classify/{encoder}/*.tsv"],
-    "selection_seconds": ["difficulty/{method}/*.tsv", "select/{method}/{budget}/*.tsv"],
+    "selection_seconds": [
+        *("margins/{encoder}.tsv", "difficulty/{method}/*.tsv", "select/{method}/{budget}/*.tsv")
+    ],
     "training_seconds": ["train/{origin}/{method}/{budget}/seed{seed}.tsv"],
     "sampling_seconds": ["generate/{generator}/{method}/{budget}/seed{seed}/*.tsv"],
     "scoring_seconds": [
@@ -17,9 +20,14 @@ STAGES = {  # measure: files under results/benchmarks
     ],
 }
 
+SHARED = {  # by all methods of an encoder that have this need
+    "classify/{encoder}/*.tsv": "probabilities",
+    "margins/{encoder}.tsv": "margins",
+}
 
-def run_costs(folder: Path, gpus: int, **names: str) -> dict[str, float | None]:
-    """Costs of one run; None where no benchmark file tells.
+
+def run_costs(folder: Path, gpus: int, needs: Sequence[str], **names: str) -> dict[str, float | None]:
+    """Costs of one run of a method with these `needs`; None where no benchmark file tells.
 
     A stage's seconds are the sum over its jobs; peak memory is the largest job's resident set; GPU hours are
     those of training and sampling, times the `gpus` that the training was done on.
@@ -27,7 +35,8 @@ def run_costs(folder: Path, gpus: int, **names: str) -> dict[str, float | None]:
     found: dict[str, float | None] = dict.fromkeys(COSTS)
     peaks = []
     for measure, patterns in STAGES.items():
-        files = [path for pattern in patterns for path in sorted(folder.glob(pattern.format(**names)))]
+        mine = [pattern for pattern in patterns if SHARED.get(pattern) in (None, *needs)]
+        files = [path for pattern in mine for path in sorted(folder.glob(pattern.format(**names)))]
         tables = [pd.read_csv(path, sep="\t", na_values="-") for path in files]
         if tables:
             found[measure] = sum(float(table["s"].iloc[-1]) for table in tables)

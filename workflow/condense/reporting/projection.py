@@ -123,7 +123,7 @@ def _costs(
     names["origin"] = generators[cell["generator"]]["origin"]
     gpus = mine["gpus"] if "gpus" in mine else [0] * len(mine)
     found = [
-        run_costs(folder, int(count), seed=str(seed), **names)
+        run_costs(folder, int(count), cell["needs"], seed=str(seed), **names)
         for seed, count in zip(mine["seed"], gpus, strict=True)
     ]
     return {measure: [costs[measure] for costs in found] for measure in COSTS}
