@@ -56,3 +56,9 @@ def test_class_names_that_look_like_numbers_or_nothing_stay_text(tmp_path):
     )
     write_table(table, tmp_path / "t.csv")
     assert read_table(tmp_path / "t.csv")["class"].tolist() == ["007", "NA"]
+
+
+def test_names_of_methods_and_generators_that_look_like_numbers_stay_text(tmp_path):
+    """A table finds the scores of its runs by these names."""
+    write_table(pd.DataFrame({"method": ["007"], "generator": ["12"], "fid": [4.0]}), tmp_path / "t.csv")
+    assert read_table(tmp_path / "t.csv").iloc[0].tolist() == ["007", "12", 4.0]
