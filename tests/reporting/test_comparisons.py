@@ -1,13 +1,31 @@
 """Rows are means over seeds in the order of the config; published numbers stand beside, never mixed in."""
 
+import copy
+import shlex
+from pathlib import Path
+
 import pandas as pd
 import pytest
+import yaml
 
+from commands import call
 from condense.base.errors import InputError
 from condense.base.tables import read_table, write_table
 from condense.images.index import merge_index
 from condense.images.subset import merge_subset
-from condense.reporting.comparisons import COLUMNS, PUBLISHED, summarise
+from condense.plan.layout import layout
+from condense.plan.plan import Plan
+from condense.reporting.comparisons import summarise, table
+from condense.reporting.projection import project
+
+ROOT = Path(__file__).parents[2]
+CONTRACT = (
+    "method,generator,budget,images,seeds,fid,fid_std,inception_score,inception_score_std,precision,"
+    "precision_std,recall,recall_std,published_fid,published_inception_score,published_precision,"
+    "published_recall"
+)
+ATTACHED = {"architecture": "dit-l-2", "resolution": 256, "training_steps": 100_000, "recipe": "attach"}
+ATTACHED |= {"guidance": 1.5, "samples": 50_000}
 
 
 @pytest.fixture
@@ -21,7 +39,7 @@ def runs():
 
 def test_rows_are_means_and_sample_deviations_over_seeds_in_order(runs):
     table = summarise(runs, "10k", None)
-    assert list(table.columns) == COLUMNS
+    assert ",".join(table.columns) == CONTRACT
     assert table["method"].tolist() == ["gadc", "random"]
     assert table["seeds"].tolist() == [3, 1]
     assert table["fid"].tolist() == [4.0, 9.0]
@@ -30,10 +48,93 @@ def test_rows_are_means_and_sample_deviations_over_seeds_in_order(runs):
 
 
 def test_published_numbers_are_the_main_tables(runs):
-    table = summarise(runs, "10k", read_table(PUBLISHED))
+    table = summarise(runs, "10k", {"dit-l-2": ATTACHED})
     assert table["published_fid"].tolist() == [3.43, 4.63]
     assert table["published_recall"].tolist() == [0.28, 0.26]
     assert table["fid"].tolist() == [4.0, 9.0]
+
+
+@pytest.fixture
+def imagenet():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def published_fids(config: dict, budget: str, folder: Path) -> dict[tuple[str, str], float]:
+    """Published FIDs of a comparison that the command prints with the options of its rule."""
+    plan = Plan(config)
+    scores = {
+        "seed": 0,
+        "subset_images": 9,
+        "fid": 1.0,
+        "inception_score": 1.0,
+        "precision": 1.0,
+        "recall": 1.0,
+    }
+    paths = []
+    for number, (method, generator, own) in enumerate(plan.study.rows(budget)):
+        paths.append(folder / f"{number}.csv")
+        names = {"method": method, "generator": generator, "budget": own}
+        write_table(pd.DataFrame([names | scores]), paths[-1])
+    options = shlex.split(plan.comparison(budget))
+    call(table, *paths, *options, "--output", folder / "t.csv", "--every", folder / "e.csv")
+    written = read_table(folder / "t.csv").set_index(["generator", "method"])["published_fid"]
+    return written.dropna().to_dict()
+
+
+def test_published_figures_of_another_recipe_stand_beside_no_run(imagenet, tmp_path):
+    """dit-l-2 is trained with the attach recipe; 50.77, 40.75 and 36.78 are figures of the plain one."""
+    attached = {"random": 4.63, "ccs": 5.45, "dq": 4.56, "d2c": 4.2, "gadc": 3.43}
+    assert published_fids(imagenet, "10k", tmp_path) == {("dit-l-2", m): fid for m, fid in attached.items()}
+    fifty = {("dit-l-2", "d2c"): 14.81, ("dit-l-2", "gadc"): 11.01}
+    fifty |= {("sit-l-2", "d2c"): 11.21, ("sit-l-2", "gadc"): 7.26}
+    assert published_fids(imagenet, "50k", tmp_path) == fifty
+
+
+def test_published_figures_of_the_plain_recipe_stand_beside_runs_of_it(imagenet, tmp_path):
+    imagenet["comparisons"]["10k"]["generators"] = ["dit-l-2-plain"]
+    imagenet["comparisons"]["50k"]["generators"] = ["dit-l-2-plain"]
+    fids = {"random": 35.86, "k-center": 50.77, "herding": 40.75}
+    assert published_fids(imagenet, "10k", tmp_path) == {("dit-l-2-plain", m): fid for m, fid in fids.items()}
+    fids = {"random": 36.78, "k-center": 69.86, "herding": 32.38}
+    assert published_fids(imagenet, "50k", tmp_path) == {("dit-l-2-plain", m): fid for m, fid in fids.items()}
+
+
+@pytest.mark.parametrize(
+    ("section", "change"),
+    [
+        ("", {"resolution": 128}),
+        ("", {"objective": "flow"}),
+        ("network", {"size": "XL"}),
+        ("training", {"steps": 50_000}),
+        ("sampling", {"guidance": 4.0}),
+        ("sampling", {"images": 10_000}),
+    ],
+)
+def test_a_name_alone_finds_no_published_figure(imagenet, section, change, tmp_path):
+    generator = copy.deepcopy(imagenet["generators"]["dit-l-2"])
+    if change == {"objective": "flow"}:
+        generator["sampling"]["sampler"] = "euler"
+    (generator[section] if section else generator).update(change)
+    imagenet["generators"] = {"dit-l-2": generator}
+    imagenet["comparisons"] = {"10k": {"methods": ["random", "gadc"], "generators": ["dit-l-2"]}}
+    del imagenet["tables"]
+    found = published_fids(imagenet, "10k", tmp_path)
+    assert 3.43 not in found.values() and 4.63 not in found.values()
+
+
+def test_all_tables_find_the_same_published_figures(imagenet, tmp_path):
+    """results/tables/*.csv and results/fid_{budget}.csv look them up in one place."""
+    budgets = [*imagenet["comparisons"]]
+    for budget, comparison in imagenet["comparisons"].items():
+        imagenet["tables"][f"same_{budget}"] = comparison | {
+            "columns": ["generator"],
+            "budgets": [budget],
+        }
+    plan = Plan(imagenet)
+    for budget in budgets:
+        rows = project(layout(plan.study, f"same_{budget}"), None)
+        found = rows.set_index(["generator", "method"])["published"].dropna().to_dict()
+        assert found == published_fids(imagenet, budget, tmp_path)
 
 
 def test_a_subset_that_names_an_image_twice_is_refused(tmp_path):

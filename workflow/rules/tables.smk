@@ -28,11 +28,11 @@ rule table:
         "../../envs/base.yaml"
     threads: 1
     params:
-        published="--published" if PLAN.study.published else "",
+        options=lambda wildcards: PLAN.comparison(wildcards.budget),
         facts=PLAN.facts(),
         code=code("reporting.comparisons"),
     shell:
-        "exec python -m condense table {input} --budget {wildcards.budget} {params.published}"
+        "exec python -m condense table {input} {params.options}"
         " --output {output.table} --every {output.every} > {log} 2>&1"
 
 

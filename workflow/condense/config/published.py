@@ -2,11 +2,20 @@
 
 import csv
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 RESOURCES = Path(__file__).parents[1] / "resources"
 ORDER = ("GADC", "D2C")  # where two papers print a figure, the first is meant
+PROTOCOL = {"guidance": 1.5, "samples": 50_000}  # by which the papers score
+SAME = {  # column of published.csv, and the key of the generator's description that must equal it
+    "generator": "architecture",
+    "resolution": "resolution",
+    "iterations": "training_steps",
+    "recipe": "recipe",
+}
 
 
 @cache
@@ -26,9 +35,21 @@ def published_methods() -> list[str]:
     return [*dict.fromkeys(row["method"] for row in figures())]
 
 
-def find_figure(table: str, **about: str) -> dict[str, str] | None:
-    """The published figure of a cell: the one in the table of that name, else the first printed."""
-    found = [row for row in figures() if all(row[key] == value for key, value in about.items())]
+def find_figure(
+    method: str, budget: str, metric: str, about: Mapping[str, Any], table: str = ""
+) -> dict[str, str] | None:
+    """The published figure of a run; None where no paper prints one for the same network and training.
+
+    `about` describes the run's generator. Of several figures the one in the paper's table of the given name
+    is meant, else the first that is printed.
+    """
+    if not PROTOCOL.items() <= about.items():
+        return None
+    wanted = {"method": method, "budget": budget, "metric": metric}
+    wanted |= {column: str(about[key]) for column, key in SAME.items()}
+    if "" in wanted.values():  # a network of no published size
+        return None
+    found = [row for row in figures() if wanted.items() <= row.items()]
     found.sort(key=lambda row: (row["table"] != table, ORDER.index(row["source"])))
     return found[0] if found else None
 

@@ -108,7 +108,7 @@ class Study(Closed):
         [0], min_length=1, description="Seeds of the trainings."
     )
     published: bool = Field(
-        False, description="Print the paper's numbers beside measured ones, where names agree."
+        False, description="Print the papers' numbers beside measured ones, where network and training agree."
     )
     comparisons: dict[str, Comparison] = Field(
         description="By budget: what `results/fid_{budget}.csv` compares."

@@ -224,6 +224,15 @@ class Plan(Catalogue):
         words = ["--about", json.dumps(about), "--sampling", self.sampling(generator), "--dataset", dataset]
         return shlex.join(words)
 
+    def comparison(self, budget: str) -> str:
+        """Options of `table`: where published figures stand beside the measured ones, the generators."""
+        words = ["--budget", budget]
+        if self.study.published:
+            names = self.study.comparisons[budget].generators
+            about = {name: layout.describe(name, self.study.generators[name]) for name in names}
+            words += ["--published", json.dumps(about)]
+        return shlex.join(words)
+
     def table(self, name: str) -> str:
         """What `tabulate` is told of a table."""
         return shlex.join(["--layout", json.dumps(layout.layout(self.study, name))])

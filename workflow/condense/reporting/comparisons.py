@@ -1,17 +1,19 @@
 """Stage tables: scores of all runs gathered into `fid_{budget}.csv`, measured beside published."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import typer
 
 from condense.base.tables import read_table, write_table
+from condense.config.published import find_figure
 
 METRICS = ("fid", "inception_score", "precision", "recall")
 DIAGNOSTICS = ("kid", "density", "coverage", "agreement", "copy_rate", "subset_fid")
 SHORT = {"subset_images": "images", "inception_score": "is"}
-PUBLISHED = Path(__file__).parents[1] / "resources" / "published.csv"
 COLUMNS = [
     *("method", "generator", "budget", "images", "seeds"),
     *(f"{metric}{suffix}" for metric in METRICS for suffix in ("", "_std")),
@@ -27,17 +29,23 @@ def table(
     every: Annotated[Path, typer.Option(help="One row per run, with all that is needed to compare it.")],
     budget: Annotated[str, typer.Option(help="Name of the budget, to find published numbers.")],
     published: Annotated[
-        bool, typer.Option(help="Print the paper's numbers beside the measured ones.")
-    ] = False,
+        str | None,
+        typer.Option(help="Print the papers' numbers beside the measured ones: the generators, as JSON."),
+    ] = None,
 ) -> None:
     """Gather the scores of a comparison."""
     runs = pd.concat([read_table(path) for path in scores], ignore_index=True)
     write_table(runs, every)
-    write_table(summarise(runs, budget, read_table(PUBLISHED) if published else None), output)
+    about = None if published is None else json.loads(published)
+    write_table(summarise(runs, budget, about), output)
 
 
-def summarise(runs: pd.DataFrame, budget: str, published: pd.DataFrame | None) -> pd.DataFrame:
-    """One row per method and generator, in order of appearance; `_std` is the sample deviation over seeds."""
+def summarise(runs: pd.DataFrame, budget: str, about: Mapping[str, Mapping[str, Any]] | None) -> pd.DataFrame:
+    """One row per method and generator, in order of appearance; `_std` is the sample deviation over seeds.
+
+    `about` describes each generator, and published figures stand beside the measured ones; None leaves them
+    out.
+    """
     rows = []
     for (generator, method), group in runs.groupby(["generator", "method"], sort=False):
         row = {
@@ -50,23 +58,10 @@ def summarise(runs: pd.DataFrame, budget: str, published: pd.DataFrame | None) -
         for metric in METRICS:
             row[metric] = group[metric].mean()
             row[f"{metric}_std"] = group[metric].std(ddof=1) if len(group) > 1 else None
-            row[f"published_{metric}"] = find_published(published, method, generator, budget, metric)
+            found = None if about is None else find_figure(method, budget, metric, about[generator])
+            row[f"published_{metric}"] = None if found is None else float(found["value"])
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def find_published(
-    published: pd.DataFrame | None, method: str, generator: str, budget: str, metric: str
-) -> float | None:
-    """The paper's number for a row, None where it prints none.
-
-    # ASSUME: where the paper prints two recipes for a row, its main table (listed first) is meant.
-    """
-    if published is None:
-        return None
-    wanted = {"source": "GADC", "method": method, "generator": generator, "budget": budget, "metric": metric}
-    found = published[(published[list(wanted)] == pd.Series(wanted)).all(axis=1)]
-    return float(found["value"].iloc[0]) if len(found) else None
 
 
 def show(

@@ -21,8 +21,6 @@ COLUMNS = [
     *("samples", "labels", "detector", "reference"),
 ]
 
-PAPER = {"guidance": 1.5, "samples": 50_000}  # how the papers sample
-
 
 def tabulate(
     layout: Annotated[str, typer.Option(help="The table's rows, columns and cells, as JSON.")],
@@ -87,7 +85,9 @@ def _row(
             "views": about["training_steps"] * about["batch"] / images if images else None,
         }
         row |= {key: mine[key].iloc[0] for key in ("detector", "reference") if key in mine}
-    figure = _published(told, cell, metric) if told["published"] else None
+    figure = None
+    if told["published"]:
+        figure = find_figure(cell["method"], cell["budget"], metric, about, told["name"])
     if figure:
         row |= {
             "published": float(figure["value"]),
@@ -97,22 +97,6 @@ def _row(
         if "mean" in row:
             row["difference"] = row["mean"] - row["published"]
     return row
-
-
-def _published(told: dict[str, Any], cell: dict[str, str], metric: str) -> dict[str, str] | None:
-    """The published figure of a cell: by network, steps, recipe and guidance, not by name."""
-    about = told["generators"][cell["generator"]]
-    if not about["architecture"] or any(about[key] != value for key, value in PAPER.items()):
-        return None
-    return find_figure(
-        told["name"],
-        method=cell["method"],
-        generator=about["architecture"],
-        budget=cell["budget"],
-        iterations=str(about["training_steps"]),
-        recipe=about["recipe"],
-        metric=metric,
-    )
 
 
 def _costs(
