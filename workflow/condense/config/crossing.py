@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from condense.config.measures import Name as MeasureName
+from condense.config.metrics import Name as MetricName
 from condense.config.names import Distinct
 
 Key = Literal["method", "generator", "budget", "metric"]
@@ -31,7 +31,7 @@ class Table(Crossing):
     methods: Distinct[str] = Field(min_length=1, description="Methods, in the order of the table.")
     generators: Distinct[str] = Field(min_length=1, description="Generators, likewise.")
     budgets: Distinct[str] = Field(min_length=1, description="Budgets, likewise.")
-    metrics: Annotated[Distinct[MeasureName], Field(min_length=1)] = Field(["fid"], description="Measures.")
+    metrics: Annotated[Distinct[MetricName], Field(min_length=1)] = Field(["fid"], description="Metrics.")
     also: list[Crossing] = Field([], description="Further crossings in the same table.")
     pairs: Distinct[Annotated[Distinct[str], Field(min_length=2, max_length=2)]] = Field(
         [], description="Pairs of methods whose difference over seeds is printed below the table."

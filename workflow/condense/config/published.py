@@ -1,4 +1,4 @@
-"""Published figures and what is odd about them; never mixed with measured ones."""
+"""Published values and what is odd about them; never mixed with measured ones."""
 
 import csv
 import hashlib
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 RESOURCES = Path(__file__).parents[1] / "resources"
-ORDER = ("GADC", "D2C")  # where two papers print a figure, the first is meant
+ORDER = ("GADC", "D2C")  # where two papers print a value, the first is meant
 PROTOCOL = {"guidance": 1.5, "samples": 50_000}  # by which the papers score
 SAME = {  # column of published.csv, and the key of the generator's description that must equal it
     "generator": "architecture",
@@ -19,28 +19,28 @@ SAME = {  # column of published.csv, and the key of the generator's description 
 
 
 @cache
-def figures() -> list[dict[str, str]]:
-    """Every published figure: where it stands, what it is about, its value."""
+def values() -> list[dict[str, str]]:
+    """Every published value: where it stands, what it is about."""
     return _read("published.csv")
 
 
-def facts() -> str:
-    """Digest of the published figures and notes: corrected ones make tables anew."""
+def digest() -> str:
+    """Digest of the published values and notes: corrected ones make tables anew."""
     content = b"".join((RESOURCES / name).read_bytes() for name in ("published.csv", "notes.csv"))
     return hashlib.sha256(content).hexdigest()[:16]
 
 
 def published_methods() -> list[str]:
-    """Methods of which a figure is published."""
-    return [*dict.fromkeys(row["method"] for row in figures())]
+    """Methods of which a value is published."""
+    return [*dict.fromkeys(row["method"] for row in values())]
 
 
-def find_figure(
+def find_value(
     method: str, budget: str, metric: str, about: Mapping[str, Any], table: str = ""
 ) -> dict[str, str] | None:
-    """The published figure of a run; None where no paper prints one for the same network and training.
+    """The published value of a run; None where no paper prints one for the same network and training.
 
-    `about` describes the run's generator. Of several figures the one in the paper's table of the given name
+    `about` describes the run's generator. Of several values the one in the paper's table of the given name
     is meant, else the first that is printed.
     """
     if not PROTOCOL.items() <= about.items():
@@ -49,13 +49,13 @@ def find_figure(
     wanted |= {column: str(about[key]) for column, key in SAME.items()}
     if "" in wanted.values():  # a network of no published size
         return None
-    found = [row for row in figures() if wanted.items() <= row.items()]
+    found = [row for row in values() if wanted.items() <= row.items()]
     found.sort(key=lambda row: (row["table"] != table, ORDER.index(row["source"])))
     return found[0] if found else None
 
 
 def notes(table: str) -> list[str]:
-    """What to know about the published figures of a table; `*` stands for every table."""
+    """What to know about the published values of a table; `*` stands for every table."""
     return [row["note"] for row in _read("notes.csv") if row["table"] in (table, "*")]
 
 

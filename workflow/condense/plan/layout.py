@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from condense.config.measures import COSTS
+from condense.config.metrics import COSTS
 from condense.config.objectives import OBJECTIVES
-from condense.config.published import facts
+from condense.config.published import digest
 from condense.config.study import Generator, Study
 
 
@@ -19,7 +19,7 @@ def layout(study: Study, name: str) -> dict[str, Any]:
         "name": name,
         **settings,
         "published": published,
-        "facts": facts() if published else "",
+        "facts": digest() if published else "",
         "cells": list(cells(study, name)),
         "generators": {generator: describe(generator, study.generators[generator]) for generator in named},
     }

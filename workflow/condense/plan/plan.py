@@ -135,8 +135,8 @@ class Plan(Catalogue):
         return shlex.join(word for name, paths in named for path in paths for word in (f"--{name}", path))
 
     def facts(self) -> str:
-        """Digest of the published figures, where the study prints them: corrected ones make tables anew."""
-        return published.facts() if self.study.published else ""
+        """Digest of the published values, where the study prints them: corrected ones make tables anew."""
+        return published.digest() if self.study.published else ""
 
     def training(self, generator: str) -> str:
         """Options of `train`."""
@@ -225,7 +225,7 @@ class Plan(Catalogue):
         return shlex.join(words)
 
     def comparison(self, budget: str) -> str:
-        """Options of `table`: where published figures stand beside the measured ones, the generators."""
+        """Options of `table`: where published values stand beside the measured ones, the generators."""
         words = ["--budget", budget]
         if self.study.published:
             names = self.study.comparisons[budget].generators

@@ -9,7 +9,7 @@ import typer
 
 from condense.base.storage import replacing
 from condense.base.tables import read_table
-from condense.config.measures import SCORED
+from condense.config.metrics import SCORED
 
 LIMITS = (
     "Trained on few images: samples may be near copies of them, which the copy rate measures (0.5 is none). "

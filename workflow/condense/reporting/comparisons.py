@@ -9,15 +9,15 @@ import pandas as pd
 import typer
 
 from condense.base.tables import read_table, write_table
-from condense.config.published import find_figure
+from condense.config.published import find_value
 
-METRICS = ("fid", "inception_score", "precision", "recall")
-DIAGNOSTICS = ("kid", "density", "coverage", "agreement", "copy_rate", "subset_fid")
+COMPARED = ("fid", "inception_score", "precision", "recall")
+BESIDES = ("kid", "density", "coverage", "agreement", "copy_rate", "subset_fid")  # that `show` adds
 SHORT = {"subset_images": "images", "inception_score": "is"}
 COLUMNS = [
     *("method", "generator", "budget", "images", "seeds"),
-    *(f"{metric}{suffix}" for metric in METRICS for suffix in ("", "_std")),
-    *(f"published_{metric}" for metric in METRICS),
+    *(f"{metric}{suffix}" for metric in COMPARED for suffix in ("", "_std")),
+    *(f"published_{metric}" for metric in COMPARED),
 ]
 
 
@@ -43,7 +43,7 @@ def table(
 def summarise(runs: pd.DataFrame, budget: str, about: Mapping[str, Mapping[str, Any]] | None) -> pd.DataFrame:
     """One row per method and generator, in order of appearance; `_std` is the sample deviation over seeds.
 
-    `about` describes each generator, and published figures stand beside the measured ones; None leaves them
+    `about` describes each generator, and published values stand beside the measured ones; None leaves them
     out.
     """
     rows = []
@@ -55,10 +55,10 @@ def summarise(runs: pd.DataFrame, budget: str, about: Mapping[str, Mapping[str, 
             "images": group["subset_images"].iloc[0],
             "seeds": len(group),
         }
-        for metric in METRICS:
+        for metric in COMPARED:
             row[metric] = group[metric].mean()
             row[f"{metric}_std"] = group[metric].std(ddof=1) if len(group) > 1 else None
-            found = None if about is None else find_figure(method, budget, metric, about[generator])
+            found = None if about is None else find_value(method, budget, metric, about[generator])
             row[f"published_{metric}"] = None if found is None else float(found["value"])
         rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -67,10 +67,10 @@ def summarise(runs: pd.DataFrame, budget: str, about: Mapping[str, Mapping[str, 
 def show(
     tables: Annotated[list[Path], typer.Argument(help="Tables `scores_{budget}.csv`.")],
 ) -> None:
-    """Print tables of scores for a terminal, with the diagnostics and settings that make them comparable."""
+    """Print tables of scores for a terminal, with the settings that make them comparable."""
     for path in tables:
         runs = read_table(path)
-        shown = ["generator", "method", "budget", "seed", "subset_images", *METRICS, *DIAGNOSTICS]
+        shown = ["generator", "method", "budget", "seed", "subset_images", *COMPARED, *BESIDES]
         print(runs[shown].rename(columns=SHORT).to_string(index=False, float_format="{:.3f}".format))
         context = ["training_steps", "samples", "sampler", "steps", "guidance", "ema", "labels", "detector"]
         for generator, group in runs.groupby("generator", sort=False):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from condense.config.measures import COSTS
+from condense.config.metrics import COSTS
 
 STAGES = {  # measure: files under results/benchmarks
     "feature_seconds": ["embed/{encoder}/*.tsv", "classify/{encoder}/*.tsv"],

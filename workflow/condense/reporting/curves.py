@@ -9,7 +9,7 @@ import typer
 
 from condense.base.errors import InputError
 from condense.base.tables import read_table
-from condense.config.measures import MEASURES
+from condense.config.metrics import METRICS
 from condense.reporting.style import COLUMN, PAGE, line, plot
 
 AXES = {"images": "images chosen", "training_steps": "training steps", "guidance": "guidance"}
@@ -41,7 +41,7 @@ def plot_table(
                 look = look | {"linestyle": ":", "markerfacecolor": "none", "marker": "s"}
                 panel.plot(printed[against], printed["published"], label=f"{method}, published", **look)
         values = sorted(rows[against].unique())
-        panel.set(xlabel=AXES[against], ylabel=MEASURES[rows["metric"].iloc[0]].label if len(rows) else "")
+        panel.set(xlabel=AXES[against], ylabel=METRICS[rows["metric"].iloc[0]].label if len(rows) else "")
         if against == "images":
             panel.set_xscale("log")
         panel.set_xticks(values, [f"{value:g}" for value in values], minor=False)

@@ -1,4 +1,4 @@
-"""What stands below a table: origin of its figures, paired differences, remarks on published ones."""
+"""What stands below a table: origin of its values, paired differences, remarks on published ones."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from condense.config.measures import MEASURES
+from condense.config.metrics import METRICS
 from condense.config.published import notes as published_notes
 
 LEVEL = 0.95  # of the intervals
@@ -29,7 +29,7 @@ def footnotes(
 
 
 def _settings(told: dict[str, Any], records: list[dict[str, Any]]) -> Iterator[str]:
-    """What makes the figures of each generator comparable."""
+    """What makes the values of each generator comparable."""
     shown = {*told["rows"], *told["columns"]}
     for name, about in told["generators"].items():
         mine = [row for row in records if row["generator"] == name]
@@ -46,7 +46,7 @@ def _settings(told: dict[str, Any], records: list[dict[str, Any]]) -> Iterator[s
 
 
 def _remarks(records: list[dict[str, Any]]) -> Iterator[str]:
-    """Remarks on single published figures, each with the methods that it is about."""
+    """Remarks on single published values, each with the methods that it is about."""
     about: dict[tuple[str, str], dict[str, None]] = {}
     for row in records:
         if isinstance(row["published_note"], str) and row["published_note"]:
@@ -84,20 +84,22 @@ def _pair(
     told: dict[str, Any], records: list[dict[str, Any]], runs: pd.DataFrame | None, first: str, second: str
 ) -> Iterator[str]:
     """Difference of two methods in the table's first metric, over seeds where measured, and as published."""
-    metric = told["metrics"][0]
-    measure = MEASURES[metric]
+    name = told["metrics"][0]
+    metric = METRICS[name]
     own = {(cell["method"], cell["budget"]): cell["own_budget"] for cell in told["cells"]}
     groups = dict.fromkeys((row["generator"], row["budget"]) for row in records)
     for generator, budget in groups:
-        printed = [_figure(records, name, generator, budget, metric) for name in (first, second)]
+        printed = [_published(records, method, generator, budget, name) for method in (first, second)]
         parts = []
-        values = [_values(runs, name, generator, own.get((name, budget)), metric) for name in (first, second)]
+        values = [
+            _values(runs, method, generator, own.get((method, budget)), name) for method in (first, second)
+        ]
         if all(value is not None for value in values):
-            parts.append(difference_over_seeds(values[0], values[1], measure.digits))
+            parts.append(difference_over_seeds(values[0], values[1], metric.digits))
         if told["published"] and None not in printed:
-            parts.append(f"published {_signed(printed[0] - printed[1], measure.digits)}")
+            parts.append(f"published {_signed(printed[0] - printed[1], metric.digits)}")
         if parts:
-            yield f"{first} less {second}, {measure.label}, {generator}, {budget}: {'; '.join(parts)}."
+            yield f"{first} less {second}, {metric.label}, {generator}, {budget}: {'; '.join(parts)}."
 
 
 def difference_over_seeds(first: pd.Series, second: pd.Series, digits: int) -> str:
@@ -124,10 +126,10 @@ def _values(
     return mine.drop_duplicates("seed").set_index("seed")[metric] if len(mine) else None
 
 
-def _figure(
+def _published(
     records: list[dict[str, Any]], method: str, generator: str, budget: str, metric: str
 ) -> float | None:
-    """The published figure of a cell."""
+    """The published value of a cell."""
     wanted = {"method": method, "generator": generator, "budget": budget, "metric": metric}
     row = next((row for row in records if wanted.items() <= row.items()), None)
     return None if row is None or pd.isna(row["published"]) else row["published"]

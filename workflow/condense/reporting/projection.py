@@ -9,8 +9,8 @@ import typer
 
 from condense.base.storage import replacing
 from condense.base.tables import read_table, write_table
-from condense.config.measures import COSTS
-from condense.config.published import find_figure
+from condense.config.metrics import COSTS
+from condense.config.published import find_value
 from condense.reporting.cost import run_costs
 from condense.reporting.typeset import Sheet
 
@@ -70,7 +70,7 @@ def select_runs(runs: pd.DataFrame | None, cell: dict[str, str]) -> pd.DataFrame
 def _row(
     told: dict[str, Any], cell: dict[str, str], metric: str, mine: pd.DataFrame | None
 ) -> dict[str, Any]:
-    """A cell's row: the mean over seeds, the published figure, and what makes them comparable."""
+    """A cell's row: the mean over seeds, the published value, and what makes them comparable."""
     about = told["generators"][cell["generator"]]
     row = {key: cell[key] for key in ("method", "generator", "budget")} | {"table": told["name"]}
     row |= {key: value for key, value in about.items() if key in COLUMNS} | {"metric": metric}
@@ -85,15 +85,15 @@ def _row(
             "views": about["training_steps"] * about["batch"] / images if images else None,
         }
         row |= {key: mine[key].iloc[0] for key in ("detector", "reference") if key in mine}
-    figure = None
+    found = None
     if told["published"]:
-        figure = find_figure(cell["method"], cell["budget"], metric, about, told["name"])
-    if figure:
+        found = find_value(cell["method"], cell["budget"], metric, about, told["name"])
+    if found:
         row |= {
-            "published": float(figure["value"]),
-            "published_source": f"{figure['source']} {figure['table']}",
+            "published": float(found["value"]),
+            "published_source": f"{found['source']} {found['table']}",
         }
-        row |= {"published_recipe": figure["recipe"], "published_note": figure["note"]}
+        row |= {"published_recipe": found["recipe"], "published_note": found["note"]}
         if "mean" in row:
             row["difference"] = row["mean"] - row["published"]
     return row
@@ -102,7 +102,7 @@ def _row(
 def _costs(
     mine: pd.DataFrame, cell: dict[str, str], generators: dict[str, Any], folder: Path
 ) -> dict[str, list[float | None]]:
-    """Costs of a cell's runs, a list over seeds for each measure."""
+    """Costs of a cell's runs, a list over seeds for each metric."""
     names = {key: cell[key] for key in ("method", "generator", "encoder")} | {"budget": cell["own_budget"]}
     names["origin"] = generators[cell["generator"]]["origin"]
     gpus = mine["gpus"] if "gpus" in mine else [0] * len(mine)
@@ -110,4 +110,4 @@ def _costs(
         run_costs(folder, int(count), cell["needs"], seed=str(seed), **names)
         for seed, count in zip(mine["seed"], gpus, strict=True)
     ]
-    return {measure: [costs[measure] for costs in found] for measure in COSTS}
+    return {metric: [costs[metric] for costs in found] for metric in COSTS}

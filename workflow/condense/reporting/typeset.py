@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from condense.config.measures import MEASURES
+from condense.config.metrics import METRICS
 from condense.reporting.footnotes import footnotes
 
 EMPTY = "–"
@@ -16,7 +16,7 @@ LATEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"} | {"~": r"\textasciitilde{}",
 
 
 class Sheet:
-    """Cells of a table in rows and columns; a column of a measure has one part per kind of figure."""
+    """Cells of a table in rows and columns; a column has a part for measured values, and for others."""
 
     def __init__(
         self, told: dict[str, Any], table: pd.DataFrame, runs: pd.DataFrame | None, total: int | None
@@ -31,7 +31,7 @@ class Sheet:
         self.notes = footnotes(told, self.records, runs, total)
 
     def markdown(self) -> str:
-        """Markdown with the best of each measure in bold."""
+        """Markdown with the best of each metric in bold."""
         heads = [key.capitalize() for key in self.told["rows"]]
         heads += [_joined(_head(column), kind, self.kinds) for column in self.columns for kind in self.kinds]
         rules = ["---"] * len(self.told["rows"]) + ["---:"] * (len(heads) - len(self.told["rows"]))
@@ -120,32 +120,32 @@ class Sheet:
                 row = self.cells.get((line, column))
                 for kind in self.kinds:
                     best = kind == "measured" and (line, column) in self.best
-                    texts.append(emphasise(escape(figure(row, kind)), best))
+                    texts.append(emphasise(escape(printed(row, kind)), best))
             lines.append(texts)
         return lines
 
     def _best(self) -> set[tuple[tuple[str, ...], tuple[str, ...]]]:
-        """Places of the best measured figures, as printed: of a column, or of a line that a metric makes."""
+        """Places of the best measured values, as printed: of a column, or of a line that a metric makes."""
         groups: dict[tuple, list] = {}
         for (line, column), row in self.cells.items():
-            if pd.notna(row["mean"]) and MEASURES[row["metric"]].better:
+            if pd.notna(row["mean"]) and METRICS[row["metric"]].better:
                 along = line if "metric" in self.told["rows"] else column
                 groups.setdefault((along, row["metric"]), []).append(((line, column), row))
         best = set()
-        for (_, metric), found in groups.items():
-            measure = MEASURES[metric]
-            values = [round(row["mean"], measure.digits) * measure.better for _, row in found]
+        for (_, name), found in groups.items():
+            metric = METRICS[name]
+            values = [round(row["mean"], metric.digits) * metric.better for _, row in found]
             if min(values) < max(values):
                 places = [place for place, _ in found]
                 best |= {place for place, value in zip(places, values, strict=True) if value == max(values)}
         return best
 
 
-def figure(row: dict[str, Any] | None, kind: str) -> str:
-    """One figure of a cell as it is printed; a dash where there is none."""
+def printed(row: dict[str, Any] | None, kind: str) -> str:
+    """One value of a cell as it is printed; a dash where there is none."""
     if row is None:
         return EMPTY
-    digits = MEASURES[row["metric"]].digits
+    digits = METRICS[row["metric"]].digits
     value = row["mean" if kind == "measured" else kind]
     if pd.isna(value):
         return EMPTY
@@ -156,7 +156,7 @@ def figure(row: dict[str, Any] | None, kind: str) -> str:
 
 
 def _label(key: str, value: str) -> str:
-    return MEASURES[value].label if key == "metric" else str(value)
+    return METRICS[value].label if key == "metric" else str(value)
 
 
 def _head(column: tuple[str, ...]) -> str:

@@ -1,0 +1,39 @@
+"""Metrics that can stand in a table: the name of each, its label, digits and which end is better."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is printed; `better` is the sign of an improvement, 0 where there is none."""
+
+    label: str
+    digits: int
+    better: int
+
+
+SCORED = {  # columns of results/scores
+    "fid": Metric("FID", 2, -1),
+    "sfid": Metric("sFID", 2, -1),
+    "inception_score": Metric("IS", 1, 1),
+    "precision": Metric("Precision", 2, 1),
+    "recall": Metric("Recall", 2, 1),
+    "kid": Metric("KID", 4, -1),
+    "density": Metric("Density", 2, 1),
+    "coverage": Metric("Coverage", 2, 1),
+    "agreement": Metric("Agreement", 3, 1),
+    "copy_rate": Metric("Copy rate", 3, -1),
+    "subset_fid": Metric("FID of the subset", 2, -1),
+}
+COSTS = {  # from results/benchmarks
+    "feature_seconds": Metric("Features (s)", 0, 0),
+    "selection_seconds": Metric("Selection (s)", 0, 0),
+    "training_seconds": Metric("Training (s)", 0, 0),
+    "sampling_seconds": Metric("Sampling (s)", 0, 0),
+    "scoring_seconds": Metric("Scoring (s)", 0, 0),
+    "peak_memory": Metric("Peak memory (MiB)", 0, 0),
+    "gpu_hours": Metric("GPU hours", 2, 0),
+}
+METRICS = SCORED | COSTS
+Name = Literal[*METRICS]
