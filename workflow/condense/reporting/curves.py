@@ -29,7 +29,8 @@ def plot_table(
     with plot(output, 1, 1, figsize=(COLUMN, 2.6)) as (_, panels):
         panel = panels[0, 0]
         for number, (method, mine) in enumerate(rows.groupby("method", sort=False)):
-            mine, look = mine.sort_values(against), line(number)
+            mine = mine.sort_values(against)
+            look = line(number)
             measured = mine.dropna(subset=["mean"])
             if len(measured):
                 errors = measured["std"].fillna(0)

@@ -85,7 +85,8 @@ def first_images(parts: list[Path], classes: int, columns: int) -> list[list[np.
 
 def tile(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     """One picture uint8 [h, w, 3] of rows of images, white between them."""
-    side, columns = len(rows[0][0]), max(map(len, rows))
+    side = len(rows[0][0])
+    columns = max(map(len, rows))
     step = side + max(1, side // 24)
     grid = np.full((len(rows) * step, columns * step, 3), 255, np.uint8)
     for down, row in enumerate(rows):

@@ -29,7 +29,8 @@ def plot_pairs(
     """Draw the generated images nearest to training images beside these: copies show at a glance."""
     from PIL import Image
 
-    table, opened = read_table(pairs), source(images)
+    table = read_table(pairs)
+    opened = source(images)
     generated = read_chosen(parts, table["sample"].tolist())
     real = [load(opened, path, len(image)) for path, image in zip(table["path"], generated, strict=True)]
     grid = lay_out([np.concatenate(pair, 1) for pair in zip(generated, real, strict=True)], columns)
@@ -41,7 +42,8 @@ def plot_pairs(
 
 def read_chosen(parts: list[Path], places: list[int]) -> list[np.ndarray]:
     """Images uint8 [h, w, 3] at some places of samples that are spread over several files."""
-    found, start = {}, 0
+    found: dict[int, np.ndarray] = {}
+    start = 0
     for path in parts:
         (images,) = read_part(path, "images")
         found |= {i: images[i - start] for i in places if start <= i < start + len(images)}

@@ -29,7 +29,9 @@ def plot_chosen(
     side: Annotated[int, typer.Option(help="Side of an image, in pixels.", min=8)] = 96,
 ) -> None:
     """Draw the first images that were chosen of each class beside as many random ones."""
-    opened, everything, chosen = source(images), read_index(index), chosen_paths(subset)
+    opened = source(images)
+    everything = read_index(index)
+    chosen = chosen_paths(subset)
     names = [name for name in everything if name in chosen][:classes]
     if not names:
         raise InputError(f"{subset} has no image of a class of {index}.")
@@ -57,7 +59,8 @@ def plot_map(
     classes: Annotated[int, typer.Option(help="Most classes to show.", min=1)] = 10,
 ) -> None:
     """Draw all and the chosen images of each class along the class's two axes of largest variance."""
-    chosen, classed = chosen_paths(subset), list(_panels(features, classes))
+    chosen = chosen_paths(subset)
+    classed = list(_panels(features, classes))
     columns = min(5, len(classed))
     rows = -(-len(classed) // columns)
     with plot(output, rows, columns, figsize=(PAGE, PAGE / 5 * rows)) as (_, panels):
