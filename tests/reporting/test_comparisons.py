@@ -13,7 +13,7 @@ from condense.base.errors import InputError
 from condense.base.tables import read_table, write_table
 from condense.images.index import merge_index
 from condense.images.subset import merge_subset
-from condense.plan.layout import layout
+from condense.plan.layout import table_layout
 from condense.plan.plan import Plan
 from condense.reporting.comparisons import summarise, table
 from condense.reporting.projection import project
@@ -38,7 +38,7 @@ def runs():
 
 
 def test_rows_are_means_and_sample_deviations_over_seeds_in_order(runs):
-    table = summarise(runs, "10k", None)
+    table = summarise(runs, "generator", "10k", None)
     assert ",".join(table.columns) == CONTRACT
     assert table["method"].tolist() == ["gadc", "random"]
     assert table["seeds"].tolist() == [3, 1]
@@ -48,7 +48,7 @@ def test_rows_are_means_and_sample_deviations_over_seeds_in_order(runs):
 
 
 def test_published_numbers_are_the_main_tables(runs):
-    table = summarise(runs, "10k", {"dit-l-2": ATTACHED})
+    table = summarise(runs, "generator", "10k", {"dit-l-2": ATTACHED})
     assert table["published_fid"].tolist() == [3.43, 4.63]
     assert table["published_recall"].tolist() == [0.28, 0.26]
     assert table["fid"].tolist() == [4.0, 9.0]
@@ -71,10 +71,9 @@ def published_fids(config: dict, budget: str, folder: Path) -> dict[tuple[str, s
         "recall": 1.0,
     }
     paths = []
-    for number, (method, generator, own) in enumerate(plan.study.rows(budget)):
+    for number, run in enumerate(plan.study.rows(budget)):
         paths.append(folder / f"{number}.csv")
-        names = {"method": method, "generator": generator, "budget": own}
-        write_table(pd.DataFrame([names | scores]), paths[-1])
+        write_table(pd.DataFrame([run.names() | scores]), paths[-1])
     options = shlex.split(plan.comparison(budget))
     call(table, *paths, *options, "--output", folder / "t.csv", "--every", folder / "e.csv")
     written = read_table(folder / "t.csv").set_index(["generator", "method"])["published_fid"]
@@ -132,7 +131,7 @@ def test_all_tables_find_the_same_published_figures(imagenet, tmp_path):
         }
     plan = Plan(imagenet)
     for budget in budgets:
-        rows = project(layout(plan.study, f"same_{budget}"), None)
+        rows = project(table_layout(plan.study, f"same_{budget}"), None)
         found = rows.set_index(["generator", "method"])["published"].dropna().to_dict()
         assert found == published_fids(imagenet, budget, tmp_path)
 

@@ -1,6 +1,5 @@
 """Tables lay runs out as the config says; given the paper's figures they print the paper's tables."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -13,8 +12,9 @@ import yaml
 from condense.base.errors import InputError
 from condense.base.tables import write_table
 from condense.config import study
-from condense.plan.layout import layout
+from condense.plan.layout import table_layout
 from condense.reporting.footnotes import difference_over_seeds
+from condense.reporting.layout import TableLayout
 from condense.reporting.projection import project, tabulate
 
 ROOT = Path(__file__).parents[2]
@@ -58,10 +58,10 @@ def imagenet():
     return study.load(config)
 
 
-def filled(told: dict) -> pd.DataFrame:
+def filled(layout: TableLayout) -> pd.DataFrame:
     """Scores that are the published figures, a run per cell."""
     rows = []
-    for row in project(told, None).to_dict("records"):
+    for row in project(layout, None).to_dict("records"):
         if pd.notna(row["published"]):
             key = {name: row[name] for name in ("method", "generator", "budget")}
             images = {"seed": 0, "subset_images": IMAGES[row["budget"]]}
@@ -69,7 +69,7 @@ def filled(told: dict) -> pd.DataFrame:
     return pd.DataFrame(rows).groupby(["method", "generator", "budget"], as_index=False, sort=False).first()
 
 
-def printed(told: dict, folder: Path, scores: pd.DataFrame) -> str:
+def printed(layout: TableLayout, folder: Path, scores: pd.DataFrame) -> str:
     """Markdown that the command makes of a results folder with these scores."""
     paths = []
     for number, row in enumerate(scores.to_dict("records")):
@@ -82,7 +82,7 @@ def printed(told: dict, folder: Path, scores: pd.DataFrame) -> str:
         "latex": folder / "t.tex",
         "html": folder / "t.html",
     }
-    tabulate(json.dumps(told), **outputs, scores=paths, index=folder / "index.csv")
+    tabulate(layout.to_json(), **outputs, scores=paths, index=folder / "index.csv")
     return outputs["markdown"].read_text()
 
 
@@ -94,8 +94,8 @@ def lines(markdown: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("name", PAPER)
 def test_given_the_papers_figures_the_papers_tables_are_printed(imagenet, name, tmp_path):
-    told = layout(imagenet, name)
-    text = printed(told, tmp_path, filled(told))
+    layout = table_layout(imagenet, name)
+    text = printed(layout, tmp_path, filled(layout))
     rows = lines(text)
     for method, figures in PAPER[name].items():
         for wanted, at in zip(figures.split(), range(0, 99, 3), strict=False):
@@ -108,40 +108,40 @@ def test_given_the_papers_figures_the_papers_tables_are_printed(imagenet, name, 
 
 
 def test_published_figures_stay_where_nothing_was_measured(imagenet, tmp_path):
-    told = layout(imagenet, "main_10k")
-    rows = lines(printed(told, tmp_path, filled(told).query("method != 'd2c'")))
+    layout = table_layout(imagenet, "main_10k")
+    rows = lines(printed(layout, tmp_path, filled(layout).query("method != 'd2c'")))
     assert rows["d2c"][:3] == ["–", "4.20", "–"]
     assert rows["random"][:3] == ["4.63", "4.63", "+0.00"]
 
 
 def test_the_gain_of_the_exchange_is_recomputed(imagenet, tmp_path):
-    told = layout(imagenet, "ablation_exchange")
-    text = printed(told, tmp_path, filled(told))
+    layout = table_layout(imagenet, "ablation_exchange")
+    text = printed(layout, tmp_path, filled(layout))
     assert "10k: measured −0.39, one seed and no interval; published −0.39." in text
     assert "50k: measured −1.86, one seed and no interval; published −1.86." in text
 
 
 def test_views_per_image_are_recomputed(imagenet, tmp_path):
-    told = layout(imagenet, "budgets")
-    text = printed(told, tmp_path, filled(told))
+    layout = table_layout(imagenet, "budgets")
+    text = printed(layout, tmp_path, filled(layout))
     for images, views in ((10_000, 1280), (50_000, 256), (100_000, 128)):
         assert re.search(f"{images:,} images.*: training saw each {views:,} times", text)
 
 
 def test_recipes_are_not_mixed(imagenet):
-    table = project(layout(imagenet, "recipes"), None).set_index(["method", "generator"])["published"]
+    table = project(table_layout(imagenet, "recipes"), None).set_index(["method", "generator"])["published"]
     assert table["random", "dit-l-2-plain"] == 35.86 and table["random", "dit-l-2"] == 4.63
     assert table["gadc", "dit-l-2"] == 3.43 and pd.isna(table["gadc", "dit-l-2-plain"])
 
 
 def test_seeds_become_mean_deviation_and_a_paired_interval(tmp_path):
-    told = layout(tiny(), "main")
+    layout = table_layout(tiny(), "main")
     rows = [
         {"method": method, "generator": "sit", "budget": "6", "seed": seed, "subset_images": 6, "fid": fid}
         for method, values in {"random": (5.0, 6.0, 7.0), "gadc": (4.0, 4.5, 5.0)}.items()
         for seed, fid in enumerate(values)
     ]
-    text = printed(told, tmp_path, pd.DataFrame(rows))
+    text = printed(layout, tmp_path, pd.DataFrame(rows))
     assert lines(text)["gadc"] == ["**4.50 ± 0.50**"] and lines(text)["random"] == ["6.00 ± 1.00"]
     assert "measured −1.50, 95% interval −2.74 to −0.26 over 3 seeds, resolved" in text
 
@@ -198,11 +198,11 @@ def test_the_latex_of_every_table_compiles(imagenet, tmp_path):
     names = [*imagenet.tables]
     body = []
     for name in names:
-        told = layout(imagenet, name)
-        figures = project(told, None)["published"].notna().any()
+        layout = table_layout(imagenet, name)
+        figures = project(layout, None)["published"].notna().any()
         folder = tmp_path / name
         folder.mkdir()
-        printed(told, folder, filled(told) if figures else pd.DataFrame())
+        printed(layout, folder, filled(layout) if figures else pd.DataFrame())
         body.append((folder / "t.tex").read_text())
     head = "\\documentclass{article}\\usepackage[landscape,margin=1cm]{geometry}\\usepackage{booktabs}"
     text = "\n\\clearpage\n".join([head + "\\begin{document}", *body, "\\end{document}"])
@@ -216,5 +216,5 @@ def test_the_latex_of_every_table_compiles(imagenet, tmp_path):
 
 
 def test_figures_are_published_for_the_papers_guidance_alone(imagenet):
-    table = project(layout(imagenet, "guidance"), None).set_index(["method", "guidance"])["published"]
+    table = project(table_layout(imagenet, "guidance"), None).set_index(["method", "guidance"])["published"]
     assert table["gadc", 1.5] == 3.43 and table.drop([("gadc", 1.5), ("random", 1.5)]).isna().all()

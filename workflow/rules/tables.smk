@@ -39,10 +39,7 @@ rule table:
 rule tabulate:
     """Project runs onto a table of the config; with costs from whatever benchmark files there are."""
     input:
-        scores=lambda wildcards: PLAN.tabled(
-            wildcards.table,
-            "results/scores/{generator}/{method}/{budget}/seed{seed}.csv",
-        ),
+        scores=lambda wildcards: PLAN.tabled(wildcards.table),
         index="results/index.csv",
     output:
         csv="results/tables/{table}.csv",
@@ -61,6 +58,7 @@ rule tabulate:
     threads: 1
     params:
         layout=lambda wildcards: PLAN.table(wildcards.table),
+        published=PLAN.facts(),
         code=code("reporting.projection"),
     shell:
         "exec python -m condense tabulate {input.scores} {params.layout} --index {input.index}"

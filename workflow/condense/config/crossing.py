@@ -4,14 +4,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from condense.config.learners import KINDS, Learner, Run
+from condense.config.metrics import BY_KIND, metrics_of
 from condense.config.metrics import Name as MetricName
 from condense.config.names import Distinct
 
-Key = Literal["method", "generator", "budget", "metric"]
+Key = Literal["method", *KINDS, "budget", "metric"]
 
 
 class Crossing(BaseModel):
-    """Methods, generators and budgets, each with each; what is left out is the table's."""
+    """Methods, learners and budgets, each with each; what is left out is the table's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -19,7 +21,14 @@ class Crossing(BaseModel):
         None, min_length=1, description="Methods, in the order of the table."
     )
     generators: Distinct[str] | None = Field(None, min_length=1, description="Generators, likewise.")
+    students: Distinct[str] | None = Field(None, min_length=1, description="Students, after the generators.")
     budgets: Distinct[str] | None = Field(None, min_length=1, description="Budgets, likewise.")
+
+    def learners(self) -> list[Learner]:
+        """Generators and students, in order."""
+        generators = [Learner("generator", name) for name in self.generators or ()]
+        students = [Learner("student", name) for name in self.students or ()]
+        return generators + students
 
 
 class Table(Crossing):
@@ -29,7 +38,6 @@ class Table(Crossing):
     rows: Distinct[Key] = Field(["method"], min_length=1, description="Keys whose values make the rows.")
     columns: Distinct[Key] = Field(["metric"], description="Keys whose values make the columns.")
     methods: Distinct[str] = Field(min_length=1, description="Methods, in the order of the table.")
-    generators: Distinct[str] = Field(min_length=1, description="Generators, likewise.")
     budgets: Distinct[str] = Field(min_length=1, description="Budgets, likewise.")
     metrics: Annotated[Distinct[MetricName], Field(min_length=1)] = Field(["fid"], description="Metrics.")
     also: list[Crossing] = Field([], description="Further crossings in the same table.")
@@ -42,35 +50,48 @@ class Table(Crossing):
     note: str = Field("", description="Footnote.")
 
     @model_validator(mode="after")
+    def metrics_fit_learners(self) -> "Table":
+        """Something is trained on the subsets, and each metric is one of it."""
+        if not self.learners():
+            raise ValueError("a table needs generators or students")
+        kinds = dict.fromkeys(run.learner.kind for run in self.runs())
+        for metric in self.metrics:
+            if not any(metric in BY_KIND[kind] for kind in kinds):
+                raise ValueError(f"{metric} is no metric of a {' or '.join(kinds)}")
+        for kind in kinds:
+            if not BY_KIND[kind].keys() & set(self.metrics):
+                raise ValueError(f"none of the metrics is one of a {kind}")
+        return self
+
+    @model_validator(mode="after")
     def cells_hold_one_run(self) -> "Table":
         """No two runs may share a cell."""
         if twice := set(self.rows) & set(self.columns):
             raise ValueError(f"{', '.join(sorted(twice))} cannot make both the rows and the columns")
-        shown, seen = {*self.rows, *self.columns}, set()
+        shown = {*self.rows, *self.columns}
         if len(self.metrics) > 1 and "metric" not in shown:
             raise ValueError("several metrics need `metric` in the rows or columns")
+        seen = set()
         for run in self.runs():
-            cell = tuple(
-                value
-                for key, value in zip(("method", "generator", "budget"), run, strict=True)
-                if key in shown
-            )
-            if cell in seen:
-                raise ValueError(
-                    f"two runs share the cell of {', '.join(cell)}; put another key into rows or columns"
-                )
-            seen.add(cell)
+            for metric in metrics_of(run.learner, self.metrics):
+                place = run.names() | {"metric": metric}
+                cell = tuple((key, name) for key, name in place.items() if key in shown)
+                if cell in seen:
+                    names = ", ".join(name for _, name in cell)
+                    raise ValueError(
+                        f"two runs share the cell of {names}; put another key into rows or columns"
+                    )
+                seen.add(cell)
         return self
 
-    def runs(self) -> list[tuple[str, str, str]]:
-        """(method, generator, budget) of each run, in order, each once."""
-        parts = [self, *self.also]
+    def runs(self) -> list[Run]:
+        """Each run, in order, each once; `budget` is the study's name of it."""
         return [
             *dict.fromkeys(
-                (method, generator, budget)
-                for part in parts
+                Run(method, learner, budget)
+                for part in (self, *self.also)
                 for budget in part.budgets or self.budgets
-                for generator in part.generators or self.generators
+                for learner in part.learners() or self.learners()
                 for method in part.methods or self.methods
             )
         ]

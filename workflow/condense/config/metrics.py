@@ -1,7 +1,10 @@
 """Metrics that can stand in a table: the name of each, its label, digits and which end is better."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from condense.config.learners import Kind, Learner
 
 
 @dataclass(frozen=True)
@@ -13,7 +16,7 @@ class Metric:
     better: int
 
 
-SCORED = {  # columns of results/scores
+SCORED = {  # of a generator: columns of results/scores
     "fid": Metric("FID", 2, -1),
     "sfid": Metric("sFID", 2, -1),
     "inception_score": Metric("IS", 1, 1),
@@ -26,7 +29,11 @@ SCORED = {  # columns of results/scores
     "copy_rate": Metric("Copy rate", 3, -1),
     "subset_fid": Metric("FID of the subset", 2, -1),
 }
-COSTS = {  # from results/benchmarks
+EXAMINED = {  # of a student, in per cent
+    "accuracy": Metric("Accuracy (%)", 1, 1),  # of the best epoch, as the papers print it
+    "last_accuracy": Metric("Accuracy, last epoch (%)", 1, 1),
+}
+COSTS = {  # of every run: from results/benchmarks
     "feature_seconds": Metric("Features (s)", 0, 0),
     "selection_seconds": Metric("Selection (s)", 0, 0),
     "training_seconds": Metric("Training (s)", 0, 0),
@@ -35,5 +42,11 @@ COSTS = {  # from results/benchmarks
     "peak_memory": Metric("Peak memory (MiB)", 0, 0),
     "gpu_hours": Metric("GPU hours", 2, 0),
 }
-METRICS = SCORED | COSTS
+METRICS = SCORED | EXAMINED | COSTS
+BY_KIND: dict[Kind, dict[str, Metric]] = {"generator": SCORED | COSTS, "student": EXAMINED | COSTS}
 Name = Literal[*METRICS]
+
+
+def metrics_of(learner: Learner, names: Sequence[str]) -> list[str]:
+    """Those of some metrics that a learner of its kind has."""
+    return [name for name in names if name in BY_KIND[learner.kind]]

@@ -7,15 +7,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from condense.config.learners import Run
+
 RESOURCES = Path(__file__).parents[1] / "resources"
 ORDER = ("GADC", "D2C")  # where two papers print a value, the first is meant
-PROTOCOL = {"guidance": 1.5, "samples": 50_000}  # by which the papers score
-SAME = {  # column of published.csv, and the key of the generator's description that must equal it
-    "generator": "architecture",
-    "resolution": "resolution",
-    "iterations": "training_steps",
-    "recipe": "recipe",
+
+# by kind of learner: column of published.csv, and the key of the learner's description that must equal it
+SAME = {
+    "generator": {
+        "generator": "architecture",
+        "resolution": "resolution",
+        "iterations": "training_steps",
+        "recipe": "recipe",
+    },
 }
+PROTOCOL = {"generator": {"guidance": 1.5, "samples": 50_000}}  # by which the papers score
 
 
 @cache
@@ -35,18 +41,17 @@ def published_methods() -> list[str]:
     return [*dict.fromkeys(row["method"] for row in values())]
 
 
-def find_value(
-    method: str, budget: str, metric: str, about: Mapping[str, Any], table: str = ""
-) -> dict[str, str] | None:
+def find_value(run: Run, metric: str, about: Mapping[str, Any], table: str = "") -> dict[str, str] | None:
     """The published value of a run; None where no paper prints one for the same network and training.
 
-    `about` describes the run's generator. Of several values the one in the paper's table of the given name
-    is meant, else the first that is printed.
+    `about` describes the run's learner; `run.budget` is the study's name of the budget. Of several values
+    the one in the paper's table of the given name is meant, else the first that is printed.
     """
-    if not PROTOCOL.items() <= about.items():
+    kind = run.learner.kind
+    if kind not in SAME or not PROTOCOL[kind].items() <= about.items():
         return None
-    wanted = {"method": method, "budget": budget, "metric": metric}
-    wanted |= {column: str(about[key]) for column, key in SAME.items()}
+    wanted = {"method": run.method, "budget": run.budget, "metric": metric}
+    wanted |= {column: str(about[key]) for column, key in SAME[kind].items()}
     if "" in wanted.values():  # a network of no published size
         return None
     found = [row for row in values() if wanted.items() <= row.items()]

@@ -14,6 +14,7 @@ from pydantic import (
 
 from condense.base.errors import InputError
 from condense.config.crossing import Table
+from condense.config.learners import Kind, Learner, Run
 from condense.config.methods import Everything, Selector
 from condense.config.names import Distinct, Name, TableName
 from condense.config.objectives import OBJECTIVES, misfit
@@ -167,12 +168,13 @@ class Study(Closed):
                 yield f"comparisons.{budget}.generators", generator, self.generators
         known = [*dict.fromkeys([*self.methods, *(published_methods() if self.published else ())])]
         for name, table in self.tables.items():
-            for method, generator, budget in table.runs():
-                yield f"tables.{name}.methods", method, known
-                yield f"tables.{name}.generators", generator, self.generators
-                yield f"tables.{name}.budgets", budget, self.budgets
+            for run in table.runs():
+                kind = run.learner.kind
+                yield f"tables.{name}.methods", run.method, known
+                yield f"tables.{name}.{kind}s", run.learner.name, self.learners()[kind]
+                yield f"tables.{name}.budgets", run.budget, self.budgets
             for method in (method for pair in table.pairs for method in pair):
-                yield f"tables.{name}.pairs", method, [run[0] for run in table.runs()]
+                yield f"tables.{name}.pairs", method, [run.method for run in table.runs()]
 
     def budget_of(self, method: str, budget: str) -> str:
         """Name of the budget in a method's paths: the study's, or the one that the method has."""
@@ -182,11 +184,15 @@ class Study(Closed):
         """Recipe of a generator."""
         return self.recipes.get(self.generators[generator].recipe, Recipe())
 
-    def rows(self, budget: str) -> list[tuple[str, str, str]]:
-        """(method, generator, budget in paths) of each row of `results/fid_{budget}.csv`, in order."""
+    def learners(self) -> dict[Kind, dict[str, Any]]:
+        """What the study trains on subsets: settings by kind and name."""
+        return {"generator": self.generators, "student": {}}
+
+    def rows(self, budget: str) -> list[Run]:
+        """Run of each row of `results/fid_{budget}.csv`, in order; its budget is that of paths."""
         comparison = self.comparisons[budget]
         return [
-            (method, generator, self.budget_of(method, budget))
+            Run(method, Learner("generator", generator), self.budget_of(method, budget))
             for generator in comparison.generators
             for method in comparison.methods
         ]

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+from condense.config.learners import Kind, Run
 from condense.config.methods import Gadc, Nothing
 from condense.config.study import Study
 from condense.plan import layout
+
+SCORES: dict[Kind, str] = {"generator": "results/scores/{generator}/{method}/{budget}/seed{seed}.csv"}
 
 
 class Catalogue:
@@ -36,19 +39,16 @@ class Catalogue:
         end = "seed{seed}.history.jsonl"
         return [
             *dict.fromkeys(
-                f"results/generators/{self.trained(generator)}/{method}/{own}/{end.format(seed=seed)}"
-                for method, generator, own in self.study.rows(budget)
+                f"results/generators/{self.trained(run.learner.name)}/{run.method}/{run.budget}"
+                f"/{end.format(seed=seed)}"
+                for run in self.study.rows(budget)
                 for seed in self.study.seeds
             )
         ]
 
     def runs(self, budget: str, pattern: str) -> list[str]:
         """Paths of a per-run artefact for every row and seed of a comparison."""
-        return [
-            pattern.format(method=method, generator=generator, budget=own, seed=seed)
-            for method, generator, own in self.study.rows(budget)
-            for seed in self.study.seeds
-        ]
+        return self._of_runs(self.study.rows(budget), pattern)
 
     def subsets(self, pattern: str) -> list[str]:
         """Paths of an artefact for every row of `results/subsets.csv`."""
@@ -60,13 +60,14 @@ class Catalogue:
             for method in self.study.subsets.methods
         ]
 
-    def tabled(self, name: str, pattern: str) -> list[str]:
-        """Paths of a per-run artefact for every run of a table."""
-        return [
-            pattern.format(method=method, generator=generator, budget=own, seed=seed)
-            for method, generator, own in layout.runs(self.study, name)
-            for seed in self.study.seeds
-        ]
+    def tabled(self, name: str) -> list[str]:
+        """Paths of the scores of every run of a table."""
+        runs = layout.runs(self.study, name)
+        return [path for run in runs for path in self._of_runs([run], SCORES[run.learner.kind])]
+
+    def _of_runs(self, runs: list[Run], pattern: str) -> list[str]:
+        """Paths of a per-run artefact for every seed of some runs."""
+        return [pattern.format(**run.names(), seed=seed) for run in runs for seed in self.study.seeds]
 
     def shown(self, budget: str = "") -> list[str]:
         """Tables and figures of one comparison, or of all of them with all that the study shows besides."""
@@ -121,9 +122,9 @@ class Catalogue:
     def first_runs(self, budget: str, pattern: str, generator: str = "") -> list[str]:
         """Paths of a per-run artefact for the rows of a comparison, of the first seed alone."""
         return [
-            pattern.format(method=method, generator=named, budget=own, seed=self.study.seeds[0])
-            for method, named, own in self.study.rows(budget)
-            if generator in ("", named)
+            pattern.format(**run.names(), seed=self.study.seeds[0])
+            for run in self.study.rows(budget)
+            if generator in ("", run.learner.name)
         ]
 
     def runs_of(self, budgets: list[str], pattern: str) -> list[str]:

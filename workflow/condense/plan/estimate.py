@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from condense.config import study as studies
+from condense.config.learners import Learner
 from condense.config.objectives import OBJECTIVES
 from condense.config.study import Generator, Study
 from condense.plan import layout
@@ -37,7 +38,7 @@ def estimate(
     print("generator            runs  training h  sampling h  weights GB  samples GB")
     total_hours = total_disk = 0.0
     for name, generator in study.generators.items():
-        count = sum(run[1] == name for run in runs) * len(study.seeds)
+        count = sum(run.learner == Learner("generator", name) for run in runs) * len(study.seeds)
         if not count:
             continue
         training, sampling = (count * cost / hour for cost in operations(generator, classes))
@@ -47,7 +48,7 @@ def estimate(
         samples = count * generator.sampling.images * generator.resolution**2 * 3 / 1e9
         total_hours, total_disk = total_hours + training + sampling, total_disk + weights + samples
         print(f"{name:20} {count:4} {training:11.1f} {sampling:11.1f} {weights:11.1f} {samples:11.1f}")
-    embeddings = len(encoders(study, {method for method, _, _ in runs})) * images * width * 4 / 1e9
+    embeddings = len(encoders(study, {run.method for run in runs})) * images * width * 4 / 1e9
     total_disk += embeddings
     print(f"total {total_hours:.0f} GPU hours; {total_disk:.0f} GB, of which embeddings {embeddings:.0f} GB;")
     print("while a training runs, its saved states take another 8 times its weights.")

@@ -1,55 +1,61 @@
-"""What the job that makes a table is told of it: its cells, their runs, and what makes those comparable."""
+"""Layouts of the study's tables: their runs, and what makes the results of learners comparable."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
+from condense.config.learners import Kind, Learner, Run
 from condense.config.metrics import COSTS
 from condense.config.objectives import OBJECTIVES
-from condense.config.published import digest
 from condense.config.study import Generator, Study
+from condense.reporting.layout import Entry, TableLayout
 
 
-def layout(study: Study, name: str) -> dict[str, Any]:
-    """A table and its cells, as plain values that JSON can carry."""
+def table_layout(study: Study, name: str) -> TableLayout:
+    """Layout of a table of the study."""
     table = study.tables[name]
-    settings = table.model_dump(include={"caption", "rows", "columns", "metrics", "pairs", "plot", "note"})
-    named = dict.fromkeys(generator for _, generator, _ in table.runs())
-    published = study.published and not set(table.metrics) <= COSTS.keys()
-    return {
-        "name": name,
-        **settings,
-        "published": published,
-        "facts": digest() if published else "",
-        "cells": list(cells(study, name)),
-        "generators": {generator: describe(generator, study.generators[generator]) for generator in named},
-    }
+    learners: dict[Kind, dict[str, dict[str, Any]]] = {}
+    for run in table.runs():
+        learners.setdefault(run.learner.kind, {})[run.learner.name] = describe(study, run.learner)
+    return TableLayout(
+        name=name,
+        caption=table.caption,
+        rows=tuple(table.rows),
+        columns=tuple(table.columns),
+        metrics=tuple(table.metrics),
+        pairs=tuple(table.pairs),
+        note=table.note,
+        published=study.published and not set(table.metrics) <= COSTS.keys(),
+        entries=tuple(_entries(study, name)),
+        learners=learners,
+    )
 
 
-def cells(study: Study, name: str) -> Iterator[dict[str, Any]]:
-    """Runs of a table: names, budget in paths ("" where the study has no such method), what is needed."""
-    for method, generator, budget in study.tables[name].runs():
-        chosen = study.methods.get(method)
-        yield {
-            "method": method,
-            "generator": generator,
-            "budget": budget,
-            "own_budget": study.budget_of(method, budget) if chosen else "",
-            "encoder": (chosen and chosen.encoder) or "",
-            "needs": list(chosen.needs) if chosen else [],
-        }
+def _entries(study: Study, name: str) -> Iterator[Entry]:
+    """Runs of a table, in order."""
+    for run in study.tables[name].runs():
+        chosen = study.methods.get(run.method)
+        if chosen:
+            own_budget = study.budget_of(run.method, run.budget)
+            yield Entry(run, own_budget, chosen.encoder or "", chosen.needs)
+        else:
+            yield Entry(run, "", "", ())
 
 
-def runs(study: Study, name: str) -> list[tuple[str, str, str]]:
-    """(method, generator, budget in paths) of each run of a table that the study can do."""
+def runs(study: Study, name: str) -> list[Run]:
+    """Runs of a table that the study can do; their budgets are those of paths."""
     return [
-        (cell["method"], cell["generator"], cell["own_budget"])
-        for cell in cells(study, name)
-        if cell["own_budget"]
+        replace(entry.run, budget=entry.own_budget) for entry in _entries(study, name) if entry.own_budget
     ]
 
 
-def describe(name: str, generator: Generator) -> dict[str, Any]:
-    """What makes a generator's figures comparable, and the name by which papers know it."""
+def describe(study: Study, learner: Learner) -> dict[str, Any]:
+    """What makes a learner's results comparable, for tables and for the search for published values."""
+    return DESCRIBE[learner.kind](learner.name, study.learners()[learner.kind][learner.name])
+
+
+def describe_generator(name: str, generator: Generator) -> dict[str, Any]:
+    """A generator: its settings, whose training its weights come from, and its name in papers."""
     return {
         "architecture": architecture(generator),
         "origin": generator.weights.generator if generator.weights else name,
@@ -57,12 +63,16 @@ def describe(name: str, generator: Generator) -> dict[str, Any]:
         "resolution": generator.resolution,
         "training_steps": generator.training.steps,
         "batch": generator.training.batch,
+        "images_seen": generator.training.steps * generator.training.batch,
         "samples": generator.sampling.images,
         "sampler": generator.sampling.sampler,
         "steps": generator.sampling.steps,
         "guidance": generator.sampling.guidance,
         "labels": generator.sampling.labels,
     }
+
+
+DESCRIBE: dict[Kind, Callable[[str, Any], dict[str, Any]]] = {"generator": describe_generator}
 
 
 def architecture(generator: Generator) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from condense.config import published, study
+from condense.config.learners import Learner
 from condense.config.options import arguments
 from condense.config.settings import Autoencoder
 from condense.plan import layout
@@ -228,11 +229,11 @@ class Plan(Catalogue):
         """Options of `table`: where published values stand beside the measured ones, the generators."""
         words = ["--budget", budget]
         if self.study.published:
-            names = self.study.comparisons[budget].generators
-            about = {name: layout.describe(name, self.study.generators[name]) for name in names}
+            learners = [Learner("generator", name) for name in self.study.comparisons[budget].generators]
+            about = {learner.name: layout.describe(self.study, learner) for learner in learners}
             words += ["--published", json.dumps(about)]
         return shlex.join(words)
 
     def table(self, name: str) -> str:
         """What `tabulate` is told of a table."""
-        return shlex.join(["--layout", json.dumps(layout.layout(self.study, name))])
+        return shlex.join(["--layout", layout.table_layout(self.study, name).to_json()])

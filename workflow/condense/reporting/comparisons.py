@@ -9,16 +9,13 @@ import pandas as pd
 import typer
 
 from condense.base.tables import read_table, write_table
+from condense.config.learners import Kind, Learner, Run
 from condense.config.published import find_value
+from condense.reporting.learners import PRESENTATIONS
+from condense.reporting.scores import read_scores
 
-COMPARED = ("fid", "inception_score", "precision", "recall")
-BESIDES = ("kid", "density", "coverage", "agreement", "copy_rate", "subset_fid")  # that `show` adds
+BESIDES = ("kid", "density", "coverage", "agreement", "copy_rate", "subset_fid")  # metrics that `show` adds
 SHORT = {"subset_images": "images", "inception_score": "is"}
-COLUMNS = [
-    *("method", "generator", "budget", "images", "seeds"),
-    *(f"{metric}{suffix}" for metric in COMPARED for suffix in ("", "_std")),
-    *(f"published_{metric}" for metric in COMPARED),
-]
 
 
 def table(
@@ -34,34 +31,46 @@ def table(
     ] = None,
 ) -> None:
     """Gather the scores of a comparison."""
-    runs = pd.concat([read_table(path) for path in scores], ignore_index=True)
+    runs = read_scores(scores)
     write_table(runs, every)
     about = None if published is None else json.loads(published)
-    write_table(summarise(runs, budget, about), output)
+    write_table(summarise(runs, "generator", budget, about), output)
 
 
-def summarise(runs: pd.DataFrame, budget: str, about: Mapping[str, Mapping[str, Any]] | None) -> pd.DataFrame:
-    """One row per method and generator, in order of appearance; `_std` is the sample deviation over seeds.
+def columns(kind: Kind) -> list[str]:
+    """Columns of the comparison of one kind of learner."""
+    metrics = PRESENTATIONS[kind].compared
+    return [
+        *("method", kind, "budget", "images", "seeds"),
+        *(f"{metric}{suffix}" for metric in metrics for suffix in ("", "_std")),
+        *(f"published_{metric}" for metric in metrics),
+    ]
 
-    `about` describes each generator, and published values stand beside the measured ones; None leaves them
-    out.
+
+def summarise(
+    runs: pd.DataFrame, kind: Kind, budget: str, about: Mapping[str, Mapping[str, Any]] | None
+) -> pd.DataFrame:
+    """One row per method and learner, in order of appearance; `_std` is the sample deviation over seeds.
+
+    `about` describes each learner, and published values stand beside the measured ones; None leaves them out.
     """
     rows = []
-    for (generator, method), group in runs.groupby(["generator", "method"], sort=False):
+    for (name, method), group in runs.groupby([kind, "method"], sort=False):
+        run = Run(method, Learner(kind, name), budget)
         row = {
             "method": method,
-            "generator": generator,
+            kind: name,
             "budget": group["budget"].iloc[0],
             "images": group["subset_images"].iloc[0],
             "seeds": len(group),
         }
-        for metric in COMPARED:
+        for metric in PRESENTATIONS[kind].compared:
             row[metric] = group[metric].mean()
             row[f"{metric}_std"] = group[metric].std(ddof=1) if len(group) > 1 else None
-            found = None if about is None else find_value(method, budget, metric, about[generator])
+            found = None if about is None else find_value(run, metric, about[name])
             row[f"published_{metric}"] = None if found is None else float(found["value"])
         rows.append(row)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=columns(kind))
 
 
 def show(
@@ -70,7 +79,8 @@ def show(
     """Print tables of scores for a terminal, with the settings that make them comparable."""
     for path in tables:
         runs = read_table(path)
-        shown = ["generator", "method", "budget", "seed", "subset_images", *COMPARED, *BESIDES]
+        names = ["generator", "method", "budget", "seed", "subset_images"]
+        shown = [*names, *PRESENTATIONS["generator"].compared, *BESIDES]
         print(runs[shown].rename(columns=SHORT).to_string(index=False, float_format="{:.3f}".format))
         context = ["training_steps", "samples", "sampler", "steps", "guidance", "ema", "labels", "detector"]
         for generator, group in runs.groupby("generator", sort=False):

@@ -6,70 +6,77 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from condense.config.learners import Learner, Run
 from condense.config.metrics import METRICS
 from condense.config.published import notes as published_notes
+from condense.reporting.layout import TableLayout
+from condense.reporting.learners import PRESENTATIONS
+from condense.reporting.scores import scores_of
 
 LEVEL = 0.95  # of the intervals
 
 
 def footnotes(
-    told: dict[str, Any], records: list[dict[str, Any]], runs: pd.DataFrame | None, total: int | None
+    layout: TableLayout, records: list[dict[str, Any]], scores: pd.DataFrame | None, total: int | None
 ) -> list[str]:
     """Every footnote of a table."""
-    every = [told["note"]] if told["note"] else []
-    every += _settings(told, records)
-    every += _subsets(records, total)
+    every = [layout.note] if layout.note else []
+    every += _settings(layout, records)
+    every += _subsets(layout, records, total)
     every += _seeds(records)
-    for first, second in told["pairs"]:
-        every += _pair(told, records, runs, first, second)
-    if told["published"]:
-        every += [*_remarks(records), *published_notes(told["name"])]
+    for first, second in layout.pairs:
+        every += _pair(layout, records, scores, first, second)
+    if layout.published:
+        every += [*_remarks(records), *published_notes(layout.name)]
         every.append("Published figures stand beside measured ones; –: not measured, or not published.")
     return every
 
 
-def _settings(told: dict[str, Any], records: list[dict[str, Any]]) -> Iterator[str]:
-    """What makes the values of each generator comparable."""
-    shown = {*told["rows"], *told["columns"]}
-    for name, about in told["generators"].items():
-        mine = [row for row in records if row["generator"] == name]
-        methods = dict.fromkeys(row["method"] for row in mine)
-        seen = next((row for row in mine if isinstance(row["detector"], str)), None)
-        whose = "" if len(told["generators"]) == 1 or "generator" in shown else f" ({', '.join(methods)})"
-        against = f", in the features of {seen['detector']} against {seen['reference']}" if seen else ""
-        yield (
-            "{name}{whose}: {training_steps:,} steps of {batch} images, recipe {recipe}, "
-            "{resolution} pixels; "
-            "{samples:,} samples by {sampler} in {steps} steps, guidance {guidance:g}, "
-            "labels {labels}{against}."
-        ).format(name=name, whose=whose, against=against, **about)
+def _settings(layout: TableLayout, records: list[dict[str, Any]]) -> Iterator[str]:
+    """What makes the values of each learner comparable."""
+    learners = [Learner(kind, name) for kind in layout.kinds for name in layout.learners[kind]]
+    for learner in learners:
+        presentation = PRESENTATIONS[learner.kind]
+        mine = [record for record in records if layout.learner(record) == learner]
+        methods = dict.fromkeys(record["method"] for record in mine)
+        whose = "" if len(learners) == 1 or learner.kind in layout.shown else f" ({', '.join(methods)})"
+        scored = [
+            record for record in mine if all(isinstance(record[key], str) for key in presentation.scored_by)
+        ]
+        settings = presentation.settings.format_map(layout.about(learner))
+        scoring = presentation.scoring.format_map(scored[0]) if scored else ""
+        yield f"{learner.name}{whose}: {settings}{scoring}."
 
 
 def _remarks(records: list[dict[str, Any]]) -> Iterator[str]:
     """Remarks on single published values, each with the methods that it is about."""
     about: dict[tuple[str, str], dict[str, None]] = {}
-    for row in records:
-        if isinstance(row["published_note"], str) and row["published_note"]:
-            about.setdefault((row["published_source"], row["published_note"]), {})[row["method"]] = None
+    for record in records:
+        if isinstance(record["published_note"], str) and record["published_note"]:
+            remark = record["published_source"], record["published_note"]
+            about.setdefault(remark, {})[record["method"]] = None
     for (source, note), methods in about.items():
         yield f"{', '.join(methods)} ({source}): {note}."
 
 
-def _subsets(records: list[dict[str, Any]], total: int | None) -> Iterator[str]:
-    """Size of each subset, its share of the images and how often training saw each image."""
-    told: dict[tuple[int, int], dict[str, None]] = {}
-    for row in records:
-        if pd.notna(row["views"]):
-            told.setdefault((int(row["images"]), int(row["views"])), {})[row["generator"]] = None
-    sizes = [images for images, _ in told]
-    for (images, views), generators in sorted(told.items()):
+def _subsets(layout: TableLayout, records: list[dict[str, Any]], total: int | None) -> Iterator[str]:
+    """Size of each subset, its share of the images and, where known, how often training saw each image."""
+    seen: dict[tuple[int, int], dict[str, None]] = {}
+    for record in records:
+        if pd.notna(record["images"]) and record["images"] > 0:
+            views = record.get("views")
+            size = int(record["images"]), -1 if pd.isna(views) else int(views)  # -1: not known
+            seen.setdefault(size, {})[layout.learner(record).name] = None
+    sizes = [images for images, _ in seen]
+    for (images, views), learners in sorted(seen.items()):
         share = f", {images / total:.2%} of {total:,}" if total else ""
-        whose = f" ({', '.join(generators)})" if sizes.count(images) > 1 else ""
-        yield f"{images:,} images{share}: training saw each {views:,} times{whose}."
+        often = f": training saw each {views:,} times" if views >= 0 else ""
+        whose = f" ({', '.join(learners)})" if sizes.count(images) > 1 else ""
+        yield f"{images:,} images{share}{often}{whose}."
 
 
 def _seeds(records: list[dict[str, Any]]) -> Iterator[str]:
-    counts = sorted({int(row["seeds"]) for row in records if pd.notna(row["seeds"])})
+    counts = sorted({int(record["seeds"]) for record in records if pd.notna(record["seeds"])})
     if counts == [1]:
         yield "One seed: differences between rows may be noise."
     elif counts:
@@ -81,25 +88,27 @@ def _seeds(records: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _pair(
-    told: dict[str, Any], records: list[dict[str, Any]], runs: pd.DataFrame | None, first: str, second: str
+    layout: TableLayout,
+    records: list[dict[str, Any]],
+    scores: pd.DataFrame | None,
+    first: str,
+    second: str,
 ) -> Iterator[str]:
     """Difference of two methods in the table's first metric, over seeds where measured, and as published."""
-    name = told["metrics"][0]
+    name = layout.metrics[0]
     metric = METRICS[name]
-    own = {(cell["method"], cell["budget"]): cell["own_budget"] for cell in told["cells"]}
-    groups = dict.fromkeys((row["generator"], row["budget"]) for row in records)
-    for generator, budget in groups:
-        printed = [_published(records, method, generator, budget, name) for method in (first, second)]
+    own_budgets = {entry.run: entry.own_budget for entry in layout.entries}
+    for learner, budget in dict.fromkeys((layout.learner(record), record["budget"]) for record in records):
+        pair = [Run(method, learner, budget) for method in (first, second)]
+        measured = [_measured(scores, run, own_budgets.get(run, ""), name) for run in pair]
+        published = [_published(records, run, name) for run in pair]
         parts = []
-        values = [
-            _values(runs, method, generator, own.get((method, budget)), name) for method in (first, second)
-        ]
-        if all(value is not None for value in values):
-            parts.append(difference_over_seeds(values[0], values[1], metric.digits))
-        if told["published"] and None not in printed:
-            parts.append(f"published {_signed(printed[0] - printed[1], metric.digits)}")
+        if all(values is not None for values in measured):
+            parts.append(difference_over_seeds(measured[0], measured[1], metric.digits))
+        if layout.published and None not in published:
+            parts.append(f"published {_signed(published[0] - published[1], metric.digits)}")
         if parts:
-            yield f"{first} less {second}, {metric.label}, {generator}, {budget}: {'; '.join(parts)}."
+            yield f"{first} less {second}, {metric.label}, {learner.name}, {budget}: {'; '.join(parts)}."
 
 
 def difference_over_seeds(first: pd.Series, second: pd.Series, digits: int) -> str:
@@ -116,23 +125,17 @@ def difference_over_seeds(first: pd.Series, second: pd.Series, digits: int) -> s
     return f"measured {mean}, {LEVEL:.0%} interval {low} to {high} over {len(gaps)} seeds, {verdict}"
 
 
-def _values(
-    runs: pd.DataFrame | None, method: str, generator: str, budget: str | None, metric: str
-) -> pd.Series | None:
-    """A metric of a method's runs by seed, None where there are none."""
-    if runs is None or metric not in runs or budget is None:
-        return None
-    mine = runs[(runs["method"] == method) & (runs["generator"] == generator) & (runs["budget"] == budget)]
-    return mine.drop_duplicates("seed").set_index("seed")[metric] if len(mine) else None
+def _measured(scores: pd.DataFrame | None, run: Run, own_budget: str, metric: str) -> pd.Series | None:
+    """A metric of a run by seed, None where there is none."""
+    mine = scores_of(scores, run, own_budget)
+    return None if mine is None or metric not in mine else mine.set_index("seed")[metric]
 
 
-def _published(
-    records: list[dict[str, Any]], method: str, generator: str, budget: str, metric: str
-) -> float | None:
-    """The published value of a cell."""
-    wanted = {"method": method, "generator": generator, "budget": budget, "metric": metric}
-    row = next((row for row in records if wanted.items() <= row.items()), None)
-    return None if row is None or pd.isna(row["published"]) else row["published"]
+def _published(records: list[dict[str, Any]], run: Run, metric: str) -> float | None:
+    """The published value of a run."""
+    wanted = run.names() | {"metric": metric}
+    record = next((record for record in records if wanted.items() <= record.items()), None)
+    return None if record is None or pd.isna(record["published"]) else record["published"]
 
 
 def _signed(value: float, digits: int) -> str:

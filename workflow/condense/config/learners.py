@@ -1,0 +1,28 @@
+"""What a subset is used for: a learner is trained on it; the learner, the method and the budget are a run."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Kind = Literal["generator", "student"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """An image generator, or a student: a classifier. `kind` tells which."""
+
+    kind: Kind
+    name: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A learner trained on the subset of a method and budget, once for each seed."""
+
+    method: str
+    learner: Learner
+    budget: str
+
+    def names(self) -> dict[str, str]:
+        """Its names, by the keys of a table, which are the wildcards of paths too."""
+        return {"method": self.method, self.learner.kind: self.learner.name, "budget": self.budget}

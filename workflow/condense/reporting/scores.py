@@ -1,0 +1,22 @@
+"""Scores of runs, a row per run and seed, as the tables read them."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from condense.base.tables import read_table
+from condense.config.learners import Run
+
+
+def read_scores(paths: list[Path]) -> pd.DataFrame:
+    """Scores of some runs, in order; a column that only some of them have is empty for the others."""
+    return pd.concat([read_table(path) for path in paths], ignore_index=True)
+
+
+def scores_of(scores: pd.DataFrame | None, run: Run, own_budget: str) -> pd.DataFrame | None:
+    """Scores of one run, a row per seed, by its budget in paths; None where there are none."""
+    names = pd.Series(run.names() | {"budget": own_budget})
+    if scores is None or not set(names.index) <= set(scores.columns):
+        return None
+    mine = scores[(scores[names.index] == names).all(axis=1)].drop_duplicates("seed")
+    return mine if len(mine) else None
