@@ -80,12 +80,12 @@ scattergather:
 rule all:
     input:
         "results/report.zip",
-        PLAN.cards(),
+        PLAN.targets.cards(),
 
 
 rule tables:
     input:
-        PLAN.tables(),
+        PLAN.targets.tables(),
 
 
 rule report:

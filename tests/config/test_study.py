@@ -128,7 +128,7 @@ def test_settings_survive_the_command_line(config):
 
 def test_names_reach_the_shell_quoted(config):
     config["images"] = {"source": "imagefolder", "root": "$(touch x); rm -rf y"}
-    assert "'$(touch x); rm -rf y'" in Plan(config).options(Plan(config).study.images)
+    assert "'$(touch x); rm -rf y'" in Plan(config).options.index()
 
 
 def borrowing(config, **weights):
@@ -146,18 +146,20 @@ def test_a_generator_with_anothers_weights_has_its_settings_and_no_training(conf
     assert (mine.network, mine.objective) == (lender.network, lender.objective)
     assert mine.training.steps == 500 and mine.sampling.guidance == 2 and mine.sampling.images == 1500
     folder = "results/generators/sit-tiny/gadc/100/seed0"
-    assert plan.weights("sit-early", "gadc", "100", "0") == f"{folder}.milestones/step_000000500.safetensors"
-    assert plan.weights_input("sit-early", "gadc", "100", "0") == f"{folder}.milestones"
-    assert plan.weights("sit-tiny", "gadc", "100", "0") == f"{folder}.safetensors"
+    weights = f"--weights {folder}.milestones/step_000000500.safetensors"
+    assert weights in plan.options.generate("sit-early", "gadc", "100", "0")
+    assert plan.inputs.generate("sit-early", "gadc", "100", "0") == f"{folder}.milestones"
+    assert f"--weights {folder}.safetensors" in plan.options.generate("sit-tiny", "gadc", "100", "0")
+    assert plan.inputs.generate("sit-tiny", "gadc", "100", "0") == f"{folder}.safetensors"
 
 
 def test_d2c_ranks_by_a_generator_with_anothers_weights_where_those_are(config):
     config["methods"]["d2c"] = {"kind": "d2c", "generator": "sit-early", "trained_on": "full"}
     plan = Plan(borrowing(config))
     folder = "results/generators/sit-tiny/full/all/seed0.milestones"
-    assert plan.difficulty_inputs("d2c") == {"weights": folder}
-    assert f"--weights {folder}/step_000000500.safetensors " in plan.difficulty("d2c")
-    assert "--generator" not in plan.selection("d2c", "100")
+    assert plan.inputs.difficulty("d2c") == {"weights": folder}
+    assert f"--weights {folder}/step_000000500.safetensors " in plan.options.difficulty("d2c")
+    assert "--generator" not in plan.options.select("d2c", "100")
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def published_fids(config: dict, budget: str, folder: Path) -> dict[tuple[str, s
     for number, run in enumerate(plan.study.rows(budget)):
         paths.append(folder / f"{number}.csv")
         write_table(pd.DataFrame([run.names() | scores]), paths[-1])
-    options = shlex.split(plan.comparison(budget))
+    options = shlex.split(plan.options.table(budget))
     call(table, *paths, *options, "--output", folder / "t.csv", "--every", folder / "e.csv")
     written = read_table(folder / "t.csv").set_index(["generator", "method"])["published_fid"]
     return written.dropna().to_dict()

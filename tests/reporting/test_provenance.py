@@ -42,8 +42,8 @@ def test_versions_are_those_of_the_requirements():
 
 
 def test_a_card_has_the_scores_in_its_header_and_a_command_that_draws(plan):
-    words = plan.card("gadc", "sit")
-    sampling = shlex.split(words)[3]
+    words = shlex.split(plan.options.card("sit", "gadc", "6", "0"))
+    sampling = words[words.index("--sampling") + 1]
     text = render(ROW, "weights.safetensors", {"method": {"kind": "gadc"}}, sampling, "pictures")
     _, head, body = text.split("---\n", 2)
     (model,) = yaml.safe_load(head)["model-index"]

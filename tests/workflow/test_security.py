@@ -56,7 +56,7 @@ def test_options_of_a_hostile_config_are_single_words():
     config["images"]["root"] = COMMAND
     config["encoders"]["net"]["weights"] = f"{COMMAND}.safetensors"
     plan = Plan(config)
-    for options in (plan.options(plan.study.images), plan.encoding("net")):
+    for options in (plan.options.index(), plan.options.encoder("net")):
         assert any(word.startswith(COMMAND) for word in shlex.split(options)), options
 
 

@@ -24,7 +24,7 @@ rule head:
 rule classify:
     """Compute log-probabilities of a shard's images from their cached features."""
     input:
-        unpack(lambda wildcards: PLAN.classification_inputs(**wildcards)),
+        unpack(lambda wildcards: PLAN.inputs.classify(**wildcards)),
     output:
         "results/probabilities/{encoder}/{scatteritem}.h5",
     log:

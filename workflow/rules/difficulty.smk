@@ -31,17 +31,17 @@ rule import_checkpoint:
         "../../envs/generate.yaml"
     threads: 1
     params:
-        checkpoint=lambda wildcards: PLAN.study.methods[wildcards.method].checkpoint,
+        options=lambda wildcards: PLAN.options.import_checkpoint(wildcards.method),
         code=code("diffusion.checkpoints"),
     shell:
-        "exec python -m condense --threads 1 import-checkpoint --checkpoint {params.checkpoint:q}"
+        "exec python -m condense --threads 1 import-checkpoint {params.options}"
         " --output {output} > {log} 2>&1"
 
 
 rule difficulty:
     """Measure a generator's denoising loss on a shard's images."""
     input:
-        unpack(lambda wildcards: PLAN.difficulty_inputs(wildcards.method)),
+        unpack(lambda wildcards: PLAN.inputs.difficulty(wildcards.method)),
         index="results/index/{scatteritem}.csv",
     output:
         "results/difficulty/{method}/{scatteritem}.h5",
@@ -54,7 +54,7 @@ rule difficulty:
         "../../envs/generate.yaml"
     threads: 1
     params:
-        options=lambda wildcards: PLAN.difficulty(wildcards.method),
+        options=lambda wildcards: PLAN.options.difficulty(wildcards.method),
         code=code("selection.difficulty"),
     shell:
         "exec python -m condense --threads 1 difficulty {params.options} --index {input.index}"

@@ -5,7 +5,7 @@
 rule encoder:
     """Fit an encoder on the study's images, or fetch its weights, so that later jobs need no network."""
     input:
-        lambda wildcards: PLAN.encoding_inputs(wildcards.encoder, gather.classes),
+        lambda wildcards: PLAN.inputs.encoder(wildcards.encoder),
     output:
         "results/encoders/{encoder}.safetensors",
     log:
@@ -16,7 +16,7 @@ rule encoder:
         "../../envs/embed.yaml"
     threads: 1
     params:
-        options=lambda wildcards: PLAN.encoding(wildcards.encoder),
+        options=lambda wildcards: PLAN.options.encoder(wildcards.encoder),
         code=code("encoders.encoder"),
     shell:
         "exec python -m condense --threads 1 encoder {params.options} {input}"
@@ -38,9 +38,9 @@ rule embed:
         "../../envs/embed.yaml"
     threads: 1
     params:
-        images=PLAN.options(PLAN.study.images),
+        options=PLAN.options.embed(),
         code=code("encoders.embed"),
     shell:
-        "exec python -m condense --threads 1 embed {params.images} --index {input.index} --encoder {input.encoder}"
+        "exec python -m condense --threads 1 embed {params.options} --index {input.index} --encoder {input.encoder}"
         " --output {output} --state results/state/embed/{wildcards.encoder}/{wildcards.scatteritem}"
         " > {log} 2>&1"

@@ -5,7 +5,7 @@
 rule plot_losses:
     """Draw the loss curves of a comparison's trainings."""
     input:
-        lambda wildcards: PLAN.histories(wildcards.budget),
+        lambda wildcards: PLAN.inputs.plot_losses(wildcards.budget),
     output:
         png=report(
             "results/figures/losses_{budget}.png",
@@ -73,21 +73,17 @@ rule plot_pairs:
         "../../envs/base.yaml"
     threads: 1
     params:
-        images=PLAN.options(PLAN.study.images),
+        options=PLAN.options.plot_pairs(),
         code=code("reporting.pairs"),
     shell:
-        "exec python -m condense plot-pairs {input.samples} {params.images} --pairs {input.pairs}"
+        "exec python -m condense plot-pairs {input.samples} {params.options} --pairs {input.pairs}"
         " --output {output} > {log} 2>&1"
 
 
 rule plot_methods:
     """Draw images of a comparison's methods side by side, from the same noise and labels."""
     input:
-        lambda wildcards: PLAN.first_runs(
-            wildcards.budget,
-            "results/figures/samples/{generator}/{method}/{budget}/seed{seed}.npz",
-            wildcards.generator,
-        ),
+        lambda wildcards: PLAN.inputs.plot_methods(**wildcards),
     output:
         png=report(
             "results/figures/methods/{generator}/{budget}.png",
@@ -127,17 +123,17 @@ rule plot_table:
         "../../envs/base.yaml"
     threads: 1
     params:
-        against=lambda wildcards: PLAN.study.tables[wildcards.table].plot,
+        options=lambda wildcards: PLAN.options.plot_table(wildcards.table),
         code=code("reporting.curves"),
     shell:
-        "exec python -m condense plot-table {input} --against {params.against}"
+        "exec python -m condense plot-table {input} {params.options}"
         " --output {output.png} --output {output.svg} > {log} 2>&1"
 
 
 rule plot_objective:
     """Draw the objective along greedy construction and exchange."""
     input:
-        lambda wildcards: PLAN.condensed(wildcards.budget),
+        lambda wildcards: PLAN.inputs.plot_objective(wildcards.budget),
     output:
         png=report(
             "results/figures/objective_{budget}.png",
@@ -161,10 +157,7 @@ rule plot_objective:
 rule plot_distances:
     """Draw how far samples lie from their nearest training image."""
     input:
-        lambda wildcards: PLAN.first_runs(
-            wildcards.budget,
-            "results/scores/{generator}/{method}/{budget}/seed{seed}.distances.csv",
-        ),
+        lambda wildcards: PLAN.inputs.plot_distances(wildcards.budget),
     output:
         png=report(
             "results/figures/distances_{budget}.png",

@@ -6,7 +6,7 @@
 rule generate:
     """Draw one part of a run's images."""
     input:
-        lambda wildcards: PLAN.weights_input(
+        lambda wildcards: PLAN.inputs.generate(
             wildcards.generator, wildcards.method, wildcards.budget, wildcards.seed
         ),
     output:
@@ -21,13 +21,12 @@ rule generate:
         "../../envs/generate.yaml"
     threads: 1
     params:
-        options=lambda wildcards: PLAN.sampling(wildcards.generator),
-        weights=lambda wildcards: PLAN.weights(
+        options=lambda wildcards: PLAN.options.generate(
             wildcards.generator, wildcards.method, wildcards.budget, wildcards.seed
         ),
         code=code("diffusion.generate"),
     shell:
-        "exec python -m condense --threads 1 generate {params.options} --weights {params.weights}"
+        "exec python -m condense --threads 1 generate {params.options}"
         " --shard {wildcards.scatteritem} --output {output} > {log} 2>&1"
 
 

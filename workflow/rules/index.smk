@@ -12,7 +12,7 @@ rule index:
         "../../envs/base.yaml"
     threads: 1
     params:
-        options=PLAN.options(PLAN.study.images),
+        options=PLAN.options.index(),
         listing=lambda wildcards: PLAN.listing(wildcards.scatteritem),
         code=code("images.index"),
     shell:

@@ -19,11 +19,10 @@ rule latents:
         "../../envs/generate.yaml"
     threads: 1
     params:
-        images=PLAN.options(PLAN.study.images),
-        autoencoder=lambda wildcards: PLAN.latents(wildcards.space),
+        options=lambda wildcards: PLAN.options.latents(wildcards.space),
         code=code("training.latents"),
     shell:
-        "exec python -m condense --threads 1 latents {params.images} {params.autoencoder}"
+        "exec python -m condense --threads 1 latents {params.options}"
         " --subset {input.subset} --index {input.index} --resolution {wildcards.resolution}"
         " --output {output} > {log} 2>&1"
 
@@ -42,9 +41,7 @@ rule captions:
         "../../envs/generate.yaml"
     threads: 1
     params:
-        options=lambda wildcards: PLAN.options(
-            PLAN.study.text_encoders[wildcards.text_encoder]
-        ),
+        options=lambda wildcards: PLAN.options.captions(wildcards.text_encoder),
         code=code("training.captions"),
     shell:
         "exec python -m condense --threads 1 captions {params.options}"
@@ -66,9 +63,9 @@ rule patches:
         "../../envs/generate.yaml"
     threads: 1
     params:
-        images=PLAN.options(PLAN.study.images),
+        options=PLAN.options.patches(),
         code=code("training.patches"),
     shell:
-        "exec python -m condense --threads 1 patches {params.images}"
+        "exec python -m condense --threads 1 patches {params.options}"
         " --subset {input.subset} --encoder {input.encoder}"
         " --resolution {wildcards.resolution} --output {output} > {log} 2>&1"

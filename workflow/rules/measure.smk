@@ -22,7 +22,7 @@ rule moments:
 rule measure:
     """Measure a subset against its dataset."""
     input:
-        unpack(lambda wildcards: PLAN.measured_features(gather.classes)),
+        unpack(lambda wildcards: PLAN.inputs.measure()),
         subset="results/subsets/{method}/{budget}.csv",
         diagnostics="results/diagnostics/{method}/{budget}.csv",
     output:
@@ -36,7 +36,7 @@ rule measure:
     threads: 1
     params:
         inputs=lambda wildcards, input: PLAN.flags(input),
-        options=lambda wildcards: PLAN.measure(**wildcards),
+        options=lambda wildcards: PLAN.options.measure(**wildcards),
         code=code("selection.measure"),
     shell:
         "exec python -m condense --threads 1 measure {params.options} {params.inputs}"
@@ -46,7 +46,7 @@ rule measure:
 rule merge_measures:
     """Gather what was measured of the subsets."""
     input:
-        PLAN.subsets("results/measures/{method}/{budget}.csv"),
+        PLAN.inputs.merge_measures(),
     output:
         report(
             "results/subsets.csv",
@@ -84,21 +84,17 @@ rule plot_chosen:
         "../../envs/base.yaml"
     threads: 1
     params:
-        images=PLAN.options(PLAN.study.images),
+        options=PLAN.options.plot_chosen(),
         code=code("reporting.portraits"),
     shell:
-        "exec python -m condense --threads 1 plot-chosen {params.images} --subset {input.subset}"
+        "exec python -m condense --threads 1 plot-chosen {params.options} --subset {input.subset}"
         " --index {input.index} --output {output} > {log} 2>&1"
 
 
 rule plot_map:
     """Draw a subset among all images of its classes."""
     input:
-        unpack(
-            lambda wildcards: {
-                "features": PLAN.measured_features(gather.classes)["features"]
-            }
-        ),
+        features=lambda wildcards: PLAN.inputs.plot_map(),
         subset="results/subsets/{method}/{budget}.csv",
     output:
         png=report(

@@ -6,7 +6,7 @@
 rule provenance:
     """Tell what the results were made with, and the commands that make them again."""
     input:
-        PLAN.tables(),
+        PLAN.inputs.provenance(),
     output:
         page=report(
             "results/provenance.html",
@@ -40,18 +40,17 @@ rule card:
         "../../envs/base.yaml"
     threads: 1
     params:
-        options=lambda wildcards: PLAN.card(wildcards.method, wildcards.generator),
-        weights=lambda wildcards: PLAN.weights(**wildcards),
+        options=lambda wildcards: PLAN.options.card(**wildcards),
         code=code("reporting.card"),
     shell:
-        "exec python -m condense card --score {input} --weights {params.weights} {params.options}"
+        "exec python -m condense card --score {input} {params.options}"
         " --output {output} > {log} 2>&1"
 
 
 rule pack_report:
     """Build the browsable report of the study, or of one comparison."""
     input:
-        lambda wildcards: PLAN.shown(wildcards.which.removeprefix("_")),
+        lambda wildcards: PLAN.inputs.pack_report(wildcards.which),
     output:
         "results/report{which}.zip",
     log:

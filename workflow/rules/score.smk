@@ -21,7 +21,7 @@ rule fetch_inception:
 rule reference:
     """Compute the detector's features of a shard's images, cropped as a generator saw them."""
     input:
-        **PLAN.detector_inputs(),
+        **PLAN.inputs.reference(),
         index="results/index/{scatteritem}.csv",
     output:
         "results/references/{resolution}/{scatteritem}.h5",
@@ -33,12 +33,11 @@ rule reference:
         "../../envs/embed.yaml"
     threads: 1
     params:
-        images=PLAN.options(PLAN.study.images),
-        detector=PLAN.detector(),
+        options=PLAN.options.reference(),
         code=code("scoring.detect"),
     shell:
-        "exec python -m condense --threads 1 reference {params.images} --index {input.index}"
-        " {params.detector} --resolution {wildcards.resolution} --output {output}"
+        "exec python -m condense --threads 1 reference {params.options} --index {input.index}"
+        " --resolution {wildcards.resolution} --output {output}"
         " --state results/state/reference/{wildcards.resolution}/{wildcards.scatteritem}"
         " > {log} 2>&1"
 
@@ -46,7 +45,7 @@ rule reference:
 rule reference_batch:
     """Compute the detector's features of an ADM reference batch, which stands for the study's images."""
     input:
-        **PLAN.detector_inputs(),
+        **PLAN.inputs.reference_batch(),
     output:
         "results/references/{resolution}/batch.h5",
     log:
@@ -57,18 +56,17 @@ rule reference_batch:
         "../../envs/embed.yaml"
     threads: 1
     params:
-        batch=lambda wildcards: PLAN.reference_batch(wildcards.resolution),
-        detector=PLAN.detector(),
+        options=lambda wildcards: PLAN.options.reference_batch(wildcards.resolution),
         code=code("scoring.image_sets"),
     shell:
-        "exec python -m condense --threads 1 reference-batch {params.batch} {params.detector}"
+        "exec python -m condense --threads 1 reference-batch {params.options}"
         " --resolution {wildcards.resolution} --output {output} > {log} 2>&1"
 
 
 rule detect:
     """Compute the detector's features and logits of a run's samples."""
     input:
-        **PLAN.detector_inputs(head=True),
+        **PLAN.inputs.detect(),
         samples=gather.images(
             "results/samples/{{generator}}/{{method}}/{{budget}}/seed{{seed}}/{scatteritem}.npz"
         ),
@@ -83,22 +81,19 @@ rule detect:
         "../../envs/embed.yaml"
     threads: 1
     params:
-        detector=PLAN.detector(head=True),
+        options=PLAN.options.detect(),
         code=code("scoring.detect"),
     shell:
-        "exec python -m condense --threads 1 detect {input.samples} {params.detector}"
+        "exec python -m condense --threads 1 detect {input.samples} {params.options}"
         " --index {input.index} --output {output} > {log} 2>&1"
 
 
 rule score:
     """Compute every metric of a run from cached features."""
     input:
+        unpack(lambda wildcards: PLAN.inputs.score(**wildcards)),
         features="results/features/{generator}/{method}/{budget}/seed{seed}.h5",
-        weights=lambda wildcards: PLAN.weights_input(**wildcards),
         subset="results/subsets/{method}/{budget}.csv",
-        references=lambda wildcards: PLAN.references(
-            wildcards.generator, gather.classes
-        ),
     output:
         row="results/scores/{generator}/{method}/{budget}/seed{seed}.csv",
         pairs="results/scores/{generator}/{method}/{budget}/seed{seed}.pairs.csv",
@@ -111,10 +106,9 @@ rule score:
         "../../envs/score.yaml"
     threads: 1
     params:
-        weights=lambda wildcards: PLAN.weights(**wildcards),
-        context=lambda wildcards: PLAN.context(**wildcards),
+        options=lambda wildcards: PLAN.options.score(**wildcards),
         code=code("scoring.score"),
     shell:
         "exec python -m condense --threads 1 score {input.references} --features {input.features}"
-        " --weights {params.weights} --subset {input.subset} {params.context}"
+        " --subset {input.subset} {params.options}"
         " --output {output.row} --pairs {output.pairs} --distances {output.distances} > {log} 2>&1"

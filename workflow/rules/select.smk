@@ -6,7 +6,7 @@ rule select:
     """Choose the images of a shard's classes."""
     input:
         unpack(
-            lambda wildcards: PLAN.selection_inputs(
+            lambda wildcards: PLAN.inputs.select(
                 wildcards.method, wildcards.scatteritem
             )
         ),
@@ -22,7 +22,9 @@ rule select:
     threads: 1
     params:
         inputs=lambda wildcards, input: PLAN.flags(input),
-        options=lambda wildcards: PLAN.selection(wildcards.method, wildcards.budget),
+        options=lambda wildcards: PLAN.options.select(
+            wildcards.method, wildcards.budget
+        ),
         code=code("selection.select"),
     shell:
         "exec python -m condense --threads 1 select {params.inputs} {params.options}"

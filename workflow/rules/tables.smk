@@ -5,10 +5,7 @@
 rule table:
     """Gather the scores of a comparison, measured beside published."""
     input:
-        lambda wildcards: PLAN.runs(
-            wildcards.budget,
-            "results/scores/{generator}/{method}/{budget}/seed{seed}.csv",
-        ),
+        lambda wildcards: PLAN.inputs.table(wildcards.budget),
     output:
         table=report(
             "results/fid_{budget}.csv",
@@ -28,8 +25,8 @@ rule table:
         "../../envs/base.yaml"
     threads: 1
     params:
-        options=lambda wildcards: PLAN.comparison(wildcards.budget),
-        facts=PLAN.facts(),
+        options=lambda wildcards: PLAN.options.table(wildcards.budget),
+        published=PLAN.published(),
         code=code("reporting.comparisons"),
     shell:
         "exec python -m condense table {input} {params.options}"
@@ -39,7 +36,7 @@ rule table:
 rule tabulate:
     """Project runs onto a table of the config; with costs from whatever benchmark files there are."""
     input:
-        scores=lambda wildcards: PLAN.tabled(wildcards.table),
+        scores=lambda wildcards: PLAN.inputs.tabulate(wildcards.table),
         index="results/index.csv",
     output:
         csv="results/tables/{table}.csv",
@@ -57,10 +54,10 @@ rule tabulate:
         "../../envs/base.yaml"
     threads: 1
     params:
-        layout=lambda wildcards: PLAN.table(wildcards.table),
-        published=PLAN.facts(),
+        options=lambda wildcards: PLAN.options.tabulate(wildcards.table),
+        published=PLAN.published(),
         code=code("reporting.projection"),
     shell:
-        "exec python -m condense tabulate {input.scores} {params.layout} --index {input.index}"
+        "exec python -m condense tabulate {input.scores} {params.options} --index {input.index}"
         " --benchmarks results/benchmarks --output {output.csv} --markdown {output.markdown}"
         " --latex {output.latex} --html {output.html} > {log} 2>&1"

@@ -8,7 +8,7 @@ rule train:
     """Train a generator from scratch on a subset."""
     input:
         unpack(
-            lambda wildcards: PLAN.training_inputs(
+            lambda wildcards: PLAN.inputs.train(
                 wildcards.generator, wildcards.method, wildcards.budget
             )
         ),
@@ -30,7 +30,7 @@ rule train:
         gpu=1,
     params:
         inputs=lambda wildcards, input: PLAN.flags(input),
-        options=lambda wildcards: PLAN.training(wildcards.generator),
+        options=lambda wildcards: PLAN.options.train(wildcards.generator),
         state="results/state/train/{generator}/{method}/{budget}/seed{seed}",
         code=code("training.train"),
     shell:

@@ -1,0 +1,86 @@
+"""Every rule finds its own options and inputs, and none is there that no rule takes."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from condense.config.learners import KINDS
+from condense.config.study import Study
+from condense.plan.files import SCORES
+from condense.plan.layout import DESCRIBE
+from condense.plan.plan import Plan
+from condense.plan.rule_inputs import RuleInputs
+from condense.plan.rule_options import RuleOptions
+from condense.reporting.learners import PRESENTATIONS
+from sources import RULES
+
+ROOT = Path(__file__).parents[2]
+PARTS = {"options": RuleOptions, "inputs": RuleInputs}
+WILDCARDS = {
+    "method": "d2c",  # it has a checkpoint, scores of images, ...
+    "generator": "dit-l-2",
+    "budget": "10k",
+    "seed": "0",
+    "scatteritem": "1-of-16",
+    "encoder": "inception",
+    "space": "sd-vae-ft-ema",
+    "resolution": "256",
+    "text_encoder": "flan-t5-xl",
+    "table": "budgets",
+    "which": "_10k",
+}
+
+
+def methods(part: str) -> dict[str, list[str]]:
+    """Public methods of a part of the plan, with the words that they take."""
+    found = inspect.getmembers(PARTS[part], inspect.isfunction)
+    return {
+        name: [*inspect.signature(function).parameters][1:]
+        for name, function in found
+        if not name.startswith("_")
+    }
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_rule_finds_its_own_and_none_is_unused(part):
+    used = [(rule, name) for rule in RULES for name in re.findall(rf"PLAN\.{part}\.(\w+)\(", RULES[rule])]
+    assert all(rule == name for rule, name in used), used
+    assert sorted(name for _, name in used) == sorted(methods(part))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_asks_the_study_for_nothing_else(rule):
+    """What a study decides about a rule stands in the rule's own options and inputs."""
+    asked = re.findall(r"PLAN\.(\w+)", RULES[rule])
+    assert set(asked) <= {*PARTS, "flags", "listing", "published"}
+
+
+@pytest.fixture
+def config():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+@pytest.mark.parametrize(
+    ("part", "rule"), [(part, rule) for part in PARTS for rule in methods(part)], ids="-".join
+)
+def test_each_takes_wildcards_as_words_and_gives_what_snakemake_takes(config, part, rule):
+    made = getattr(getattr(Plan(config), part), rule)(
+        **{word: WILDCARDS[word] for word in methods(part)[rule]}
+    )
+    if part == "options":
+        assert isinstance(made, str) and made == made.strip()
+    paths = made.values() if isinstance(made, dict) else [made]
+    for path in paths:
+        assert all(isinstance(one, str) for one in ([path] if isinstance(path, str) else path))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if f"{kind}s" in Study.model_fields])
+def test_each_kind_of_learner_that_a_study_has_is_known_everywhere(config, kind):
+    """Its settings, what describes them, where its scores lie, and how they are told."""
+    study = Plan(config).study
+    assert study.learners()[kind] is getattr(study, f"{kind}s")
+    for table in (DESCRIBE, SCORES, PRESENTATIONS):
+        assert kind in table

@@ -1,0 +1,75 @@
+"""Files that stand behind the runs of a study, by its names."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from condense.config.learners import Kind, Run
+from condense.config.methods import Nothing
+from condense.config.study import Study
+
+SCORES: dict[Kind, str] = {"generator": "results/scores/{generator}/{method}/{budget}/seed{seed}.csv"}
+
+
+class Files:
+    """Where the results of a study's runs lie."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    def shards(self, pattern: str) -> list[str]:
+        """Files of every shard of the classes, as Snakemake's `gather.classes` names them."""
+        count = self.study.shards
+        return [pattern.format(scatteritem=f"{number}-of-{count}") for number in range(1, count + 1)]
+
+    def of_runs(self, runs: Iterable[Run], pattern: str, seeds: Sequence[int] | None = None) -> list[str]:
+        """Files of some runs, one for each of the `seeds`; for every seed of the study when None."""
+        seeds = self.study.seeds if seeds is None else seeds
+        return [pattern.format(**run.names(), seed=seed) for run in runs for seed in seeds]
+
+    def scores(self, runs: Iterable[Run]) -> list[str]:
+        """Scores of some runs, a file for every seed."""
+        return [path for run in runs for path in self.of_runs([run], SCORES[run.learner.kind])]
+
+    def space(self, generator: str) -> str:
+        """Name of the space that a generator works in."""
+        return self.study.generators[generator].autoencoder or "pixels"
+
+    def trained(self, generator: str) -> str:
+        """The generator whose training a generator's weights come from."""
+        borrowed = self.study.generators[generator].weights
+        return borrowed.generator if borrowed else generator
+
+    def weights(self, generator: str, method: str, budget: str, seed: str) -> str:
+        """File of a generator's weights: the end of a training, or a milestone on its way."""
+        borrowed = self.study.generators[generator].weights
+        path = f"results/generators/{self.trained(generator)}/{method}/{budget}/seed{seed}"
+        if borrowed is None or borrowed.step is None or isinstance(self.study.methods[method], Nothing):
+            return f"{path}.safetensors"
+        return f"{path}.milestones/step_{borrowed.step:09d}.safetensors"
+
+    def weights_input(self, generator: str, method: str, budget: str, seed: str) -> str:
+        """What a job waits for to have them: a milestone is known to Snakemake by its folder."""
+        path = Path(self.weights(generator, method, budget, seed))
+        return str(path.parent if path.parent.suffix == ".milestones" else path)
+
+    def ranking_weights(self, method: str, found: Callable[..., str]) -> str:
+        """File of the weights by whose loss a method ranks: imported, or as `found` of a run of the study."""
+        chosen = self.study.methods[method]
+        if chosen.checkpoint:
+            return f"results/checkpoints/{method}.safetensors"
+        budget = self.study.budget_of(chosen.trained_on, "")
+        return found(chosen.generator, chosen.trained_on, budget, str(chosen.seed))
+
+    def head(self, encoder: str) -> str:
+        """File that turns an encoder's features into probabilities: its own, or a fitted head."""
+        linear = self.study.encoders[encoder].classifier == "linear"
+        return f"results/{'heads' if linear else 'encoders'}/{encoder}.safetensors"
+
+    def detector(self, head: bool = False) -> dict[str, str]:
+        """Files of the detector, and of its classifier, that jobs make or fetch."""
+        name = self.study.detector
+        chosen = self.study.encoders[name]
+        if chosen.kind == "fid":
+            return {} if chosen.weights else {"encoder": f"results/encoders/{name}.pth"}
+        files = {"encoder": f"results/encoders/{name}.safetensors"}
+        return files | {"head": self.head(name)} if head else files

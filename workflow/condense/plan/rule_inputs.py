@@ -1,0 +1,152 @@
+"""Files that the jobs of a rule depend on, where the study decides; a method is called as its rule."""
+
+from dataclasses import replace
+
+from condense.config.learners import Learner
+from condense.config.study import Study
+from condense.plan.files import Files
+from condense.plan.layout import runs
+from condense.plan.targets import Targets
+
+
+class RuleInputs:
+    """Inputs of each rule; a method takes the wildcards it needs as plain words."""
+
+    def __init__(self, study: Study, files: Files, targets: Targets) -> None:
+        self.study = study
+        self.files = files
+        self.targets = targets
+
+    def encoder(self, encoder: str) -> list[str]:
+        """Index files that an encoder is fitted on; none for a pretrained one."""
+        fitted = self.study.encoders[encoder].kind == "fit"
+        return self.files.shards("results/index/{scatteritem}.csv") if fitted else []
+
+    def classify(self, encoder: str, scatteritem: str) -> dict[str, str]:
+        """Features of a shard, and what turns them into probabilities."""
+        return {
+            "embeddings": f"results/embeddings/{encoder}/{scatteritem}.h5",
+            "classifier": self.files.head(encoder),
+        }
+
+    def difficulty(self, method: str) -> dict[str, str]:
+        """The generator by whose loss a method ranks."""
+        return {"weights": self.files.ranking_weights(method, self.files.weights_input)}
+
+    def select(self, method: str, scatteritem: str) -> dict[str, str]:
+        """Files that the selection of a method in a shard depends on."""
+        chosen = self.study.methods[method]
+        features = {"features": f"results/embeddings/{chosen.encoder}/{scatteritem}.h5"}
+        probabilities = f"results/probabilities/{chosen.encoder}/{scatteritem}.h5"
+        files = {
+            "features": features,
+            "probabilities": features | {"probabilities": probabilities},
+            "margins": {"scores": f"results/margins/{chosen.encoder}.h5"},
+            "difficulty": {"scores": f"results/difficulty/{method}/{scatteritem}.h5"},
+            "file": {"file": chosen.file},
+        }
+        needed = {option: path for need in chosen.needs for option, path in files[need].items()}
+        return needed if "features" in needed else self._images(scatteritem) | needed
+
+    def _images(self, scatteritem: str) -> dict[str, str]:
+        """File that lists the images of a shard: without the unreadable ones where these are skipped."""
+        if self.study.images.unreadable == "skip":
+            return {"features": f"results/embeddings/{self.study.detector}/{scatteritem}.h5"}
+        return {"index": f"results/index/{scatteritem}.csv"}
+
+    def measure(self) -> dict[str, str | list[str]]:
+        """Files of the encoder in whose features subsets are measured."""
+        encoder = self._measuring_encoder()
+        return {
+            "features": self.files.shards(f"results/embeddings/{encoder}/{{scatteritem}}.h5"),
+            "probabilities": self.files.shards(f"results/probabilities/{encoder}/{{scatteritem}}.h5"),
+            "everything": f"results/moments/{encoder}.h5",
+        }
+
+    def merge_measures(self) -> list[str]:
+        """What was measured of each row of `results/subsets.csv`."""
+        return self.targets.of_subsets("results/measures/{method}/{budget}.csv")
+
+    def plot_map(self) -> list[str]:
+        """Features of all images, in which subsets are measured."""
+        return self.files.shards(f"results/embeddings/{self._measuring_encoder()}/{{scatteritem}}.h5")
+
+    def _measuring_encoder(self) -> str:
+        return self.study.methods[self.study.subsets.measure].encoder
+
+    def train(self, generator: str, method: str, budget: str) -> dict[str, str]:
+        """Latents of a subset, and what the generator's recipe attaches to them."""
+        resolution = self.study.generators[generator].resolution
+        recipe = self.study.recipe_of(generator)
+        space = self.files.space(generator)
+        files = {"latents": f"results/latents/{space}/{resolution}/{method}/{budget}.h5"}
+        if recipe.text_encoder:
+            files["captions"] = f"results/captions/{recipe.text_encoder}.h5"
+        if recipe.feature_encoder:
+            files["patches"] = f"results/patches/{recipe.feature_encoder}/{resolution}/{method}/{budget}.h5"
+        return files
+
+    def generate(self, generator: str, method: str, budget: str, seed: str) -> str:
+        """Weights of a generator."""
+        return self.files.weights_input(generator, method, budget, seed)
+
+    def reference(self) -> dict[str, str]:
+        """The detector."""
+        return self.files.detector()
+
+    def reference_batch(self) -> dict[str, str]:
+        """The detector."""
+        return self.files.detector()
+
+    def detect(self) -> dict[str, str]:
+        """The detector and its classifier."""
+        return self.files.detector(head=True)
+
+    def score(self, generator: str, method: str, budget: str, seed: str) -> dict[str, str | list[str]]:
+        """Weights of a generator; features of the study's images, and of the reference batch, if any."""
+        resolution = self.study.generators[generator].resolution
+        references = self.files.shards(f"results/references/{resolution}/{{scatteritem}}.h5")
+        if resolution in self.study.references:
+            references.append(f"results/references/{resolution}/batch.h5")
+        weights = self.files.weights_input(generator, method, budget, seed)
+        return {"weights": weights, "references": references}
+
+    def table(self, budget: str) -> list[str]:
+        """Scores of every run of a comparison."""
+        return self.files.scores(self.study.rows(budget))
+
+    def tabulate(self, table: str) -> list[str]:
+        """Scores of every run of a table."""
+        return self.files.scores(runs(self.study, table))
+
+    def plot_losses(self, budget: str) -> list[str]:
+        """Histories of the trainings behind a comparison, each once."""
+        trainings = [
+            replace(run, learner=Learner("generator", self.files.trained(run.learner.name)))
+            for run in self.study.rows(budget)
+        ]
+        pattern = "results/generators/{generator}/{method}/{budget}/seed{seed}.history.jsonl"
+        return self.files.of_runs(dict.fromkeys(trainings), pattern)
+
+    def plot_methods(self, generator: str, budget: str) -> list[str]:
+        """A few images of each method of a comparison, drawn from one generator; of the first seed alone."""
+        drawn = [run for run in self.study.rows(budget) if run.learner.name == generator]
+        pattern = "results/figures/samples/{generator}/{method}/{budget}/seed{seed}.npz"
+        return self.files.of_runs(drawn, pattern, self.study.seeds[:1])
+
+    def plot_distances(self, budget: str) -> list[str]:
+        """Distances of samples to training images, of each run of a comparison; of the first seed alone."""
+        pattern = "results/scores/{generator}/{method}/{budget}/seed{seed}.distances.csv"
+        return self.files.of_runs(self.study.rows(budget), pattern, self.study.seeds[:1])
+
+    def plot_objective(self, budget: str) -> list[str]:
+        """Diagnostics of a comparison's methods that minimise an objective."""
+        return self.targets.condensed(budget)
+
+    def provenance(self) -> list[str]:
+        """Every table of numbers."""
+        return self.targets.tables()
+
+    def pack_report(self, which: str) -> list[str]:
+        """Tables and figures of one comparison (`_{budget}`), or of all (empty)."""
+        return self.targets.shown(which.removeprefix("_"))

@@ -1,0 +1,183 @@
+"""Command-line options of the jobs of a rule, quoted for the shell; a method is called as its rule."""
+
+import json
+import shlex
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from condense.config.learners import Learner
+from condense.config.options import arguments
+from condense.config.settings import Autoencoder
+from condense.config.study import OWN_BUDGETS, Study
+from condense.plan.files import Files
+from condense.plan.layout import describe, table_layout
+
+
+class RuleOptions:
+    """Options of each rule; a method takes the wildcards it needs as plain words."""
+
+    def __init__(self, study: Study, files: Files) -> None:
+        self.study = study
+        self.files = files
+
+    def index(self) -> str:
+        """The images."""
+        return as_options(self.study.images)
+
+    def encoder(self, encoder: str) -> str:
+        """The encoder; a fitted one needs the images too."""
+        chosen = self.study.encoders[encoder]
+        images = [self.study.images] if chosen.kind == "fit" else []
+        return as_options(replace(chosen, classifier="own"), *images)
+
+    def embed(self) -> str:
+        """The images."""
+        return as_options(self.study.images)
+
+    def import_checkpoint(self, method: str) -> str:
+        """The checkpoint by which a method ranks."""
+        return named(checkpoint=self.study.methods[method].checkpoint)
+
+    def difficulty(self, method: str) -> str:
+        """The weights by whose loss a method ranks, and what their generator sees of an image."""
+        generator = self.study.methods[method].generator
+        weights = self.files.ranking_weights(method, self.files.weights)
+        seen = named(weights=weights, resolution=self.study.generators[generator].resolution)
+        return joined(seen, as_options(self.study.images, self._autoencoder(self.files.space(generator))))
+
+    def select(self, method: str, budget: str) -> str:
+        """The method's settings, without those that other stages obey."""
+        chosen = self.study.methods[method]
+        count = {} if budget in OWN_BUDGETS else {"budget": self.study.budgets[budget]}
+        words = arguments(chosen, without={*chosen.elsewhere(), "file"})  # a file is an input of the job
+        return joined(named(name=method, budget_name=budget, **count), shlex.join(words))
+
+    def measure(self, method: str, budget: str) -> str:
+        """Names of the subset, and the objective that it is measured by."""
+        objective = self.study.subsets.measure
+        names = named(method=method, budget=budget, objective=objective)
+        return joined(names, as_options(self.study.methods[objective]))
+
+    def plot_chosen(self) -> str:
+        """The images."""
+        return as_options(self.study.images)
+
+    def latents(self, space: str) -> str:
+        """The images, and the autoencoder of a space."""
+        return as_options(self.study.images, self._autoencoder(space))
+
+    def captions(self, text_encoder: str) -> str:
+        """The text encoder."""
+        return as_options(self.study.text_encoders[text_encoder])
+
+    def patches(self) -> str:
+        """The images."""
+        return as_options(self.study.images)
+
+    def train(self, generator: str) -> str:
+        """Objective, network, training and recipe of a generator."""
+        chosen = self.study.generators[generator]
+        words = as_options(chosen.network, chosen.training, self.study.recipe_of(generator))
+        return joined(named(objective=chosen.objective), words)
+
+    def generate(self, generator: str, method: str, budget: str, seed: str) -> str:
+        """The weights, and how images are drawn by them."""
+        weights = named(weights=self.files.weights(generator, method, budget, seed))
+        return joined(self._sampling(generator), weights)
+
+    def plot_pairs(self) -> str:
+        """The images."""
+        return as_options(self.study.images)
+
+    def reference(self) -> str:
+        """The images and the detector."""
+        return joined(as_options(self.study.images), self._detector())
+
+    def reference_batch(self, resolution: str) -> str:
+        """The user's file for a resolution, and the detector."""
+        return joined(named(images=self.study.references[int(resolution)]), self._detector())
+
+    def detect(self) -> str:
+        """The detector and its classifier."""
+        return self._detector(head=True)
+
+    def score(self, generator: str, method: str, budget: str, seed: str) -> str:
+        """The weights, names of the run, and the settings that make its scores comparable."""
+        chosen = self.study.generators[generator]
+        names = named(
+            weights=self.files.weights(generator, method, budget, seed),
+            method=method,
+            generator=generator,
+            budget=budget,
+            seed=seed,
+            resolution=chosen.resolution,
+            decoder=self.files.space(generator),
+        )
+        return joined(names, as_options(chosen.sampling))
+
+    def table(self, budget: str) -> str:
+        """The budget, and where published values stand beside the measured ones, the generators."""
+        if not self.study.published:
+            return named(budget=budget)
+        learners = [Learner("generator", name) for name in self.study.comparisons[budget].generators]
+        about = {learner.name: describe(self.study, learner) for learner in learners}
+        return named(budget=budget, published=json.dumps(about))
+
+    def tabulate(self, table: str) -> str:
+        """Layout of a table."""
+        return named(layout=table_layout(self.study, table).to_json())
+
+    def plot_table(self, table: str) -> str:
+        """What a table is drawn against."""
+        return named(against=self.study.tables[table].plot)
+
+    def card(self, generator: str, method: str, budget: str, seed: str) -> str:
+        """The weights, settings of method and generator, how to draw from it, and of what images."""
+        about = {
+            "method": asdict(self.study.methods[method]),
+            "generator": self.study.generators[generator].model_dump(mode="json"),
+        }
+        images = self.study.images
+        return named(
+            weights=self.files.weights(generator, method, budget, seed),
+            about=json.dumps(about),
+            sampling=self._sampling(generator),
+            dataset=Path(images.root).name if images.root else f"scikit-learn's {images.source}",
+        )
+
+    def _autoencoder(self, space: str) -> Autoencoder:
+        """Settings of the autoencoder of a space; those of none for pixels."""
+        return self.study.autoencoders.get(space, Autoencoder())
+
+    def _sampling(self, generator: str) -> str:
+        """How images are drawn from a generator, and by what autoencoder they are decoded."""
+        autoencoder = self._autoencoder(self.files.space(generator))
+        return as_options(self.study.generators[generator].sampling, autoencoder)
+
+    def _detector(self, head: bool = False) -> str:
+        """The detector, and its classifier."""
+        chosen = self.study.encoders[self.study.detector]
+        if chosen.kind == "fid":
+            file = chosen.weights or self.files.detector()["encoder"]
+            return named(encoder=file, resize=chosen.resize)
+        return named(**self.files.detector(head))
+
+
+def as_options(*settings: Any) -> str:
+    """Settings as command-line options."""
+    return shlex.join(word for item in settings for word in arguments(item))
+
+
+def named(**values: Any) -> str:
+    """Values as command-line options of their names, repeated where a name has a list of them."""
+    words = []
+    for name, value in values.items():
+        for one in value if isinstance(value, list) else [value]:
+            words += [f"--{name.replace('_', '-')}", str(one)]
+    return shlex.join(words)
+
+
+def joined(*options: str) -> str:
+    """Options one after the other; there may be none."""
+    return " ".join(words for words in options if words)

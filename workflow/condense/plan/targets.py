@@ -1,0 +1,84 @@
+"""What people ask for: tables, figures, cards and the report."""
+
+from collections.abc import Iterable
+
+from condense.config.methods import Gadc
+from condense.config.study import Study
+from condense.plan.files import Files
+
+
+class Targets:
+    """Results of a study that people look at."""
+
+    def __init__(self, study: Study, files: Files) -> None:
+        self.study = study
+        self.files = files
+
+    def tables(self) -> list[str]:
+        """Every table of numbers."""
+        paths = [
+            f"results/{kind}_{budget}.csv" for budget in self.study.comparisons for kind in ("fid", "scores")
+        ]
+        paths += [f"results/tables/{name}.csv" for name in self.study.tables]
+        return paths + ["results/subsets.csv"] * bool(self.study.subsets)
+
+    def cards(self) -> list[str]:
+        """Model cards of the comparisons' trained generators."""
+        pattern = "results/cards/{generator}/{method}/{budget}/seed{seed}.md"
+        return self._of_trained_runs(self.study.comparisons, pattern)
+
+    def shown(self, budget: str = "") -> list[str]:
+        """Tables and figures of one comparison, or of all of them with all that the study shows besides."""
+        budgets = [budget] if budget else [*self.study.comparisons]
+        figures = ("losses", "distances", *["objective"] * bool(self.condensed(budgets[0])))
+        paths = [f"results/fid_{b}.csv" for b in budgets]
+        paths += [f"results/figures/{figure}_{b}.png" for b in budgets for figure in figures]
+        paths += [
+            f"results/figures/methods/{generator}/{b}.png"
+            for b in budgets
+            for generator in self.study.comparisons[b].generators
+        ]
+        run = "{generator}/{method}/{budget}/seed{seed}.png"
+        paths += self._of_runs(budgets, f"results/figures/samples/{run}")
+        paths += self._of_trained_runs(budgets, f"results/figures/pairs/{run}")
+        return paths if budget else [*paths, *self._beyond()]
+
+    def condensed(self, budget: str) -> list[str]:
+        """Diagnostics of a comparison's methods that minimise an objective."""
+        return [
+            f"results/diagnostics/{method}/{budget}.csv"
+            for method in self.study.comparisons[budget].methods
+            if isinstance(self.study.methods[method], Gadc)
+        ]
+
+    def of_subsets(self, pattern: str) -> list[str]:
+        """Files of every row of `results/subsets.csv`."""
+        if not self.study.subsets:
+            return []
+        return [
+            pattern.format(method=method, budget=budget)
+            for budget in self.study.subsets.budgets
+            for method in self.study.subsets.methods
+        ]
+
+    def _of_runs(self, budgets: Iterable[str], pattern: str) -> list[str]:
+        """Files of every run of some comparisons, each once."""
+        runs = [run for budget in budgets for run in self.study.rows(budget)]
+        return [*dict.fromkeys(self.files.of_runs(runs, pattern))]
+
+    def _of_trained_runs(self, budgets: Iterable[str], pattern: str) -> list[str]:
+        """Those of them with training images."""
+        return [path for path in self._of_runs(budgets, pattern) if "/zero/" not in path]
+
+    def _beyond(self) -> list[str]:
+        """Tables and figures that belong to no comparison."""
+        paths = ["results/provenance.html"]
+        paths += [f"results/tables/{name}.html" for name in self.study.tables]
+        paths += [
+            f"results/figures/tables/{name}.png" for name, table in self.study.tables.items() if table.plot
+        ]
+        if self.study.subsets:
+            paths.append("results/subsets.csv")
+            for figure in ("chosen", "map"):
+                paths += self.of_subsets(f"results/figures/{figure}/{{method}}/{{budget}}.png")
+        return paths
