@@ -1,4 +1,4 @@
-"""Every rule finds its own options and inputs, and none is there that no rule takes."""
+"""Every rule finds its own options and inputs; targets are found by what a method does, not by its name."""
 
 import inspect
 import re
@@ -75,6 +75,17 @@ def test_each_takes_wildcards_as_words_and_gives_what_snakemake_takes(config, pa
     paths = made.values() if isinstance(made, dict) else [made]
     for path in paths:
         assert all(isinstance(one, str) for one in ([path] if isinstance(path, str) else path))
+
+
+def test_a_method_named_as_the_budget_of_no_images_keeps_its_cards_and_pairs(config):
+    config["methods"]["zero"] = {"select": "random"}
+    config["methods"]["untrained"] = {"select": "none"}
+    config["comparisons"]["10k"]["methods"] = ["zero", "untrained"]
+    targets = Plan(config).targets
+    cards = [path for path in targets.cards() if "/10k/" in path or "/zero/" in path]
+    assert cards == ["results/cards/dit-l-2/zero/10k/seed0.md"]
+    pairs = [path for path in targets.shown("10k") if path.startswith("results/figures/pairs/")]
+    assert pairs == ["results/figures/pairs/dit-l-2/zero/10k/seed0.png"]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if f"{kind}s" in Study.model_fields])

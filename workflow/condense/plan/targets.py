@@ -25,7 +25,7 @@ class Targets:
     def cards(self) -> list[str]:
         """Model cards of the comparisons' trained generators."""
         pattern = "results/cards/{generator}/{method}/{budget}/seed{seed}.md"
-        return self._of_trained_runs(self.study.comparisons, pattern)
+        return self._of_runs(self.study.comparisons, pattern, trained=True)
 
     def shown(self, budget: str = "") -> list[str]:
         """Tables and figures of one comparison, or of all of them with all that the study shows besides."""
@@ -40,7 +40,7 @@ class Targets:
         ]
         run = "{generator}/{method}/{budget}/seed{seed}.png"
         paths += self._of_runs(budgets, f"results/figures/samples/{run}")
-        paths += self._of_trained_runs(budgets, f"results/figures/pairs/{run}")
+        paths += self._of_runs(budgets, f"results/figures/pairs/{run}", trained=True)
         return paths if budget else [*paths, *self._beyond()]
 
     def condensed(self, budget: str) -> list[str]:
@@ -61,14 +61,12 @@ class Targets:
             for method in self.study.subsets.methods
         ]
 
-    def _of_runs(self, budgets: Iterable[str], pattern: str) -> list[str]:
-        """Files of every run of some comparisons, each once."""
+    def _of_runs(self, budgets: Iterable[str], pattern: str, trained: bool = False) -> list[str]:
+        """Files of every run of some comparisons, each once; of those `trained` on images alone."""
         runs = [run for budget in budgets for run in self.study.rows(budget)]
+        if trained:
+            runs = [run for run in runs if self.study.methods[run.method].select != "none"]
         return [*dict.fromkeys(self.files.of_runs(runs, pattern))]
-
-    def _of_trained_runs(self, budgets: Iterable[str], pattern: str) -> list[str]:
-        """Those of them with training images."""
-        return [path for path in self._of_runs(budgets, pattern) if "/zero/" not in path]
 
     def _beyond(self) -> list[str]:
         """Tables and figures that belong to no comparison."""
