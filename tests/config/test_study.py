@@ -108,10 +108,6 @@ def test_every_name_that_the_plan_itself_uses_is_reserved(config):
     assert own - config["budgets"].keys() == {"all", "zero", "pixels"} <= RESERVED.keys()
 
 
-def test_a_method_without_images_is_known_by_its_kind_and_not_by_its_path(config):
-    assert Plan(config).trained_runs_of(["100"], "{method}") == ["full", "random", "gadc"]
-
-
 def test_names_are_closed_lists(config):
     plan = Plan(config)
     assert plan.names("methods") == "|".join(config["methods"])

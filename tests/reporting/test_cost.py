@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from condense.config import study
-from condense.plan.layout import cells
+from condense.plan.layout import table_layout
 from condense.reporting.cost import run_costs
 
 ROOT = Path(__file__).parents[2]
@@ -34,9 +34,10 @@ def benchmarks(tmp_path):
 def costs(benchmarks: Path, method: str, **settings) -> dict:
     config = yaml.safe_load((ROOT / "examples/digits/config.yaml").read_text())
     config["methods"][method] |= settings
-    cell = next(cell for cell in cells(study.load(config), "cost") if cell["method"] == method)
+    entries = table_layout(study.load(config), "cost").entries
+    entry = next(entry for entry in entries if entry.run.method == method)
     names = {"generator": "sit-tiny", "origin": "sit-tiny", "budget": "100", "seed": "0"}
-    return run_costs(benchmarks, 2, cell["needs"], method=method, encoder=cell["encoder"], **names)
+    return run_costs(benchmarks, 2, entry.needs, method=method, encoder=entry.encoder, **names)
 
 
 @pytest.mark.parametrize(

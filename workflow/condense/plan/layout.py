@@ -23,7 +23,7 @@ def table_layout(study: Study, name: str) -> TableLayout:
         rows=tuple(table.rows),
         columns=tuple(table.columns),
         metrics=tuple(table.metrics),
-        pairs=tuple(table.pairs),
+        pairs=tuple((first, second) for first, second in table.pairs),
         note=table.note,
         published=study.published and not set(table.metrics) <= COSTS.keys(),
         entries=tuple(_entries(study, name)),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from condense.config.methods import Gadc
+from condense.config.methods import Gadc, Nothing
 from condense.config.study import Study
 from condense.plan.files import Files
 
@@ -65,7 +65,7 @@ class Targets:
         """Files of every run of some comparisons, each once; of those `trained` on images alone."""
         runs = [run for budget in budgets for run in self.study.rows(budget)]
         if trained:
-            runs = [run for run in runs if self.study.methods[run.method].select != "none"]
+            runs = [run for run in runs if not isinstance(self.study.methods[run.method], Nothing)]
         return [*dict.fromkeys(self.files.of_runs(runs, pattern))]
 
     def _beyond(self) -> list[str]:
