@@ -8,7 +8,15 @@ from PIL import Image
 from commands import call
 from condense.base.errors import InputError
 from condense.config.settings import Images
-from condense.images.index import fingerprint, index, list_images, members, read_index
+from condense.images.index import (
+    class_names,
+    fingerprint,
+    index,
+    list_images,
+    members,
+    merge_index,
+    read_index,
+)
 
 
 @pytest.fixture
@@ -80,6 +88,55 @@ def test_a_file_that_is_not_an_index_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match=r"x\.csv is not an index"):
         read_index(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a/0.png,a,0",
+        "../x.png,a,0,1",
+        "/x.png,a,0,1",
+        "a/../../x.png,a,0,1",
+        "a/0.png,a,x,1",
+        "a/0.png,a,0,-1",
+    ],
+)
+def test_a_line_that_is_none_of_an_index_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / "x.csv").write_text(f"path,class,class_index,bytes\na/1.png,a,0,9\n{line}\n")
+    with pytest.raises(InputError, match=r"x\.csv is not an index \(.*line.*\)"):
+        read_index(tmp_path / "x.csv")
+
+
+def test_an_index_cut_within_a_line_is_named(root: Path, tmp_path: Path) -> None:
+    output = tmp_path / "i.csv"
+    call(index, "--root", root, "--output", output)
+    whole = output.read_bytes()
+    for kept in (0, 5, whole.index(b"d/1") + 1, len(whole) - 1):
+        output.write_bytes(whole[:kept])
+        for read in (read_index, class_names, lambda path: merge_index([path], tmp_path / "out.csv")):
+            with pytest.raises(InputError, match=r"i\.csv is not an index"):
+                read(output)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_shards_are_merged_by_class_and_a_class_that_got_lost_is_named(root: Path, tmp_path: Path) -> None:
+    shards = [tmp_path / f"{number}.csv" for number in (1, 2, 3)]
+    for number, shard in enumerate(shards, 1):
+        call(index, "--root", root, "--output", shard, "--shard", f"{number}-of-3")
+    call(index, "--root", root, "--output", tmp_path / "whole.csv")
+    merge_index(shards[::-1], tmp_path / "merged.csv")
+    assert (tmp_path / "merged.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert class_names(tmp_path / "merged.csv") == [*"abcdefg"]
+    lines = shards[1].read_text().splitlines(keepends=True)
+    shards[1].write_text("".join(line for line in lines if not line.startswith("d/")))
+    with pytest.raises(InputError, match=r"2\.csv.* list no image of class index 3"):
+        merge_index(shards, tmp_path / "merged.csv")
+
+
+def test_a_name_with_a_backslash_is_refused_before_it_becomes_a_path_elsewhere(root: Path) -> None:
+    Image.new("RGB", (4, 4)).save(root / "a" / "a\\..\\x.png")
+    with pytest.raises(InputError, match="has a backslash: rename"):
+        list_images(Images(root=str(root)))
 
 
 def test_the_fingerprint_changes_for_the_shard_of_an_added_image_alone(root: Path) -> None:

@@ -1,30 +1,67 @@
 """CSV tables of the pipeline, read and written whole."""
 
+import csv
+import os
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from condense.base.errors import InputError
+from condense.base.errors import damaged
 from condense.base.storage import replacing
 
-NAMES = (
-    "class",
-    "path",
-    "method",
-    "generator",
-    "student",
-    "budget",
-)  # text, also where they look like numbers
+NAMES = ("class", "path", "method", "generator", "student", "budget")  # text, also where like numbers
+csv.field_size_limit(sys.maxsize)  # a trace of a selection is one cell of its diagnostics
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV table of the pipeline; names stay text."""
+    """Read a CSV table of the pipeline; names stay text. InputError if it is cut."""
+    for _ in read_rows(path):  # pandas would fill up a row that is cut
+        pass
     try:
         return pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=[""])
+    except ValueError as error:
+        raise damaged(path, "a whole table", error) from None
+
+
+def read_rows(path: Path, columns: Collection[str] = ()) -> Iterator[dict[str, str]]:
+    """Rows of a CSV file that has these columns, by column. InputError where it has not or is cut."""
+    try:
+        yield from whole_rows(path, columns)
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} is not a table of the pipeline ({error}); delete it and run again."
-        ) from None
+        raise damaged(path, "a whole table", error) from None
+
+
+def whole_rows(path: Path, columns: Collection[str] = ()) -> Iterator[dict[str, str]]:
+    """The same with the fault as OSError or ValueError, for files of which something else is to be said."""
+    with Path(path).open("rb") as file:
+        if not file.seek(0, os.SEEK_END):
+            raise ValueError("it is empty")
+        file.seek(-1, os.SEEK_END)
+        if file.read() != b"\n":
+            raise ValueError("its last line has no end, as of a file that is cut off")
+    with Path(path).open(newline="", encoding="utf-8-sig") as file:
+        lines = csv.reader(file, strict=True)
+        try:
+            header = next(lines, [])
+            if missing := [name for name in columns if name not in header]:
+                raise ValueError(f"column {missing[0]} is missing")
+            for cells in lines:
+                if cells and len(cells) != len(header):
+                    raise ValueError(f"line {lines.line_num} has {len(cells)} of {len(header)} cells")
+                if cells:
+                    yield dict(zip(header, cells, strict=True))
+        except csv.Error as error:
+            raise ValueError(f"line {lines.line_num}: {error}") from None
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a CSV file whole, row by row."""
+    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(columns)
+        lines.writerows(rows)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -1,18 +1,16 @@
 """Stage 1: list the images of one shard of classes."""
 
-import csv
 import hashlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-import pandas as pd
 import typer
 
-from condense.base.errors import InputError
+from condense.base.errors import InputError, damaged
 from condense.base.progress import say
-from condense.base.storage import replacing
-from condense.base.tables import read_table, write_table
+from condense.base.tables import whole_rows, write_rows
 from condense.config.options import take
 from condense.config.settings import Images
 from condense.images.sources import source
@@ -51,7 +49,14 @@ def list_images(images: Images, shard: str = "1-of-1") -> list[Row]:
             row.path.encode()
         except UnicodeEncodeError:
             raise InputError(f"The name {row.path!a} is not UTF-8 text: rename the file or folder.") from None
+        if not is_below(row.path):
+            raise InputError(f"The name {row.path!r} has a backslash: rename the file or folder.")
     return rows
+
+
+def is_below(path: str) -> bool:
+    """Whether a path names something below whichever folder it is joined to, on any system."""
+    return "\\" not in path and "\0" not in path and not {"", ".", ".."} & {*path.split("/")}
 
 
 def fingerprint(images: Images, shard: str) -> str:
@@ -68,17 +73,31 @@ def fingerprint(images: Images, shard: str) -> str:
     return hashlib.sha256(repr(state).encode()).hexdigest()[:16]
 
 
-def read_index(*paths: Path) -> dict[str, list[Row]]:
-    """Rows of index files by class, in order. Raises InputError for a file that is not an index."""
-    classes: dict[str, list[Row]] = {}
+def each_row(*paths: Path) -> Iterator[Row]:
+    """Rows of index files, in order. Raises InputError for a file that is not an index, or is cut."""
     for path in paths:
-        with Path(path).open(newline="", encoding="utf-8") as file:
-            lines = csv.reader(file)
-            if tuple(next(lines, ())) != HEADER:
-                raise InputError(f"{path} is not an index: its first line must be {','.join(HEADER)}.")
-            for image, name, number, size in lines:
-                classes.setdefault(name, []).append(Row(image, name, int(number), int(size)))
+        try:
+            for line in whole_rows(path, HEADER):
+                image, name, number, size = (line[column] for column in HEADER)
+                if not (is_below(image) and number.isdecimal() and size.isdecimal()):
+                    raise ValueError(f"its line of {image!r} is none")
+                yield Row(image, name, int(number), int(size))
+        except (OSError, ValueError) as error:
+            raise damaged(path, "an index", error) from None
+
+
+def read_index(*paths: Path) -> dict[str, list[Row]]:
+    """Rows of index files by class, in order."""
+    classes: dict[str, list[Row]] = {}
+    for row in each_row(*paths):
+        classes.setdefault(row.cls, []).append(row)
     return classes
+
+
+def class_names(index: Path) -> list[str]:
+    """Names of the classes of an index, by class index."""
+    found = {row.class_index: row.cls for row in each_row(index)}
+    return [found[number] for number in sorted(found)]
 
 
 @take(images=Images)
@@ -89,10 +108,7 @@ def index(
 ) -> None:
     """List the images of a shard of classes, sorted; nothing is decoded."""
     rows = list_images(images, shard)
-    with replacing(output) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(HEADER)
-        writer.writerows(rows)
+    write_rows(output, HEADER, rows)
     say(f"{len(rows)} images in {len({row.cls for row in rows})} classes -> {output}")
 
 
@@ -101,7 +117,13 @@ def merge_index(
     output: Annotated[Path, typer.Option(help="Index of all images.")],
 ) -> None:
     """Put the lists of all classes together."""
-    table = pd.concat([read_table(path) for path in shards], ignore_index=True)
-    if table.empty:
+    rows = sorted(each_row(*shards), key=lambda row: (row.class_index, row.path))
+    if not rows:
         raise InputError("there is no image in any class; check images.root and the extensions of its files.")
-    write_table(table.sort_values(["class_index", "path"], kind="stable"), output)
+    found = {row.class_index for row in rows}
+    if lost := {*range(max(found))} - found:
+        raise InputError(
+            f"{', '.join(map(str, shards))} list no image of class index {min(lost)}: "
+            "if the pipeline made them, delete them and run again."
+        )
+    write_rows(output, HEADER, rows)

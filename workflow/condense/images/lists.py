@@ -1,6 +1,5 @@
 """Subsets as plain lists of images, to give away and to take in."""
 
-import csv
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -11,6 +10,7 @@ import numpy as np
 
 from condense.base.errors import InputError
 from condense.base.storage import replacing
+from condense.base.tables import whole_rows
 
 
 def write_list(paths: Sequence[str], output: Path, prefix: str = "") -> None:
@@ -114,8 +114,7 @@ def _read_json(file: Path) -> list[str]:
 
 def _read_table(file: Path) -> list[str]:
     """Column `path` of a CSV table."""
-    with file.open(newline="", encoding="utf-8") as lines:
-        return [row["path"] for row in csv.DictReader(lines)]
+    return [row["path"] for row in whole_rows(file, ["path"])]
 
 
 def _read_indices(file: Path) -> list[str]:

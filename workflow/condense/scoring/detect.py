@@ -1,6 +1,5 @@
 """Stage score, first half: features of the study's images and of a run's samples, by one detector, once."""
 
-import csv
 import shutil
 import sys
 from pathlib import Path
@@ -23,6 +22,7 @@ from condense.encoders.classify import column_of
 from condense.encoders.detectors import FILES, open_detector
 from condense.encoders.embed import embed_shard
 from condense.encoders.encoder import apply_head
+from condense.images.index import class_names
 
 
 def fetch_inception(
@@ -108,10 +108,3 @@ def classify_features(
         weights = [folds.mean(0) for folds in weights]
     columns = [column_of(name, about["classes"], detector) for name in classes]
     return apply_head(weights, features, detector).numpy(), np.array(columns)
-
-
-def class_names(index: Path) -> list[str]:
-    """Names of the classes of an index, by class index."""
-    with index.open(newline="", encoding="utf-8") as file:
-        found = {int(row["class_index"]): row["class"] for row in csv.DictReader(file)}
-    return [found[number] for number in sorted(found)]

@@ -1,6 +1,5 @@
 """Stage captions: states of a T5 encoder for the caption of each class (GADC sec. 4.1), computed once."""
 
-import csv
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +11,10 @@ from condense.base.errors import InputError
 from condense.base.progress import say
 from condense.base.shards import create, put
 from condense.base.storage import replacing
+from condense.base.tables import read_rows
 from condense.config.options import take
 from condense.config.settings import TextEncoder
-from condense.images.index import read_index
+from condense.images.index import class_names
 
 BATCH = 64
 
@@ -26,9 +26,7 @@ def captions(
     settings: TextEncoder,
 ) -> None:
     """Encode the caption of each class."""
-    rows = read_index(index)
-    classes = sorted(rows, key=lambda name: rows[name][0].class_index)
-    texts = captions_of(classes, settings.captions)
+    texts = captions_of(class_names(index), settings.captions)
     states = encode(texts, settings)
     if not states.half().isfinite().all():
         raise InputError(f"'{settings.path}' gives states that are not finite; check its weights.")
@@ -46,8 +44,7 @@ def captions_of(classes: list[str], table: str | None) -> list[str]:
         names = ImageNetInfo("imagenet-1k")
         known = set(names.label_names())
         return [names.label_name_to_description(name) if name in known else name for name in classes]
-    with Path(table).open(newline="") as file:
-        given = {row["class"]: row["caption"] for row in csv.DictReader(file)}
+    given = {row["class"]: row["caption"] for row in read_rows(Path(table), ("class", "caption"))}
     if missing := [name for name in classes if name not in given]:
         raise InputError(f"{table} has no caption of class {missing[0]!r}; add a line class,caption.")
     return [given[name] for name in classes]
