@@ -13,6 +13,8 @@ from condense.base.errors import InputError
 from condense.base.shards import open_shard, write_shard
 from condense.config.settings import Network, Sampling
 from condense.diffusion.generator import Description, write_generator
+from condense.images.subset import Chosen
+from condense.images.subset import write_subset as write_subset_of
 from condense.scoring import metrics
 from condense.scoring.frechet import fit, frechet_distance
 from condense.scoring.kernel_distance import kernel_distance
@@ -169,6 +171,27 @@ def test_features_of_another_detector_are_refused(tmp_path) -> None:
     ):
         run(tmp_path, digest="bb")
     assert not (tmp_path / "row.csv").exists()
+
+
+def test_a_subset_of_images_that_the_references_do_not_have_is_refused(tmp_path) -> None:
+    samples = write_samples(tmp_path / "s.h5", random(1).normal(size=(80, DIMENSIONS)))
+    words = ["--samples", samples, "--subset", tmp_path / "subset.csv", "--output", tmp_path / "row.csv"]
+    (tmp_path / "subset.csv").write_text("path,class,class_index,rank\nc0/1.png,c0,0,0\nc0/x.png,c0,0,1\n")
+    with pytest.raises(
+        InputError, match=r"subset names 'c0/x\.png', of which the references have no features"
+    ):
+        call(score, *write_reference(tmp_path), *words)
+    assert not (tmp_path / "row.csv").exists()
+
+
+def test_made_images_count_but_are_not_looked_for_among_the_real_ones(tmp_path) -> None:
+    samples = write_samples(tmp_path / "s.h5", random(1).normal(size=(80, DIMENSIONS)))
+    rows = [Chosen(f"c{c}/{i}.png", f"c{c}", c, i) for c in range(CLASSES) for i in range(5)]
+    write_subset_of([*rows, Chosen("x/c0/0.png", "c0", 0, 5, made=True)], tmp_path / "subset.csv")
+    words = ["--samples", samples, "--subset", tmp_path / "subset.csv", "--output", tmp_path / "row.csv"]
+    call(score, *write_reference(tmp_path), *words)
+    row = pd.read_csv(tmp_path / "row.csv").iloc[0]
+    assert row["subset_images"] == 21 and 0.3 < row["copy_rate"] < 0.7
 
 
 def test_a_class_without_reference_images_is_refused(tmp_path) -> None:

@@ -20,8 +20,8 @@ from condense.base.shards import create, open_shard, put, read_text, write_shard
 from condense.base.storage import replacing
 from condense.base.tables import write_table
 from condense.diffusion.parts import read_part
+from condense.images.subset import read_subset
 from condense.training.data import read_latents
-from condense.training.latents import read_subset
 
 ROOT = Path(__file__).parents[2]
 RANDOM = np.random.default_rng(0)
@@ -79,7 +79,7 @@ FILES: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any]]] = {
         lambda path: [part.tobytes() for part in read_part(path, "images", "labels")],
     ),
     "weights.safetensors": (write_weights, read_weights),
-    "subset.csv": (write_subset, lambda path: read_subset(path, path.with_name("index.csv"))),
+    "subset.csv": (write_subset, lambda path: read_subset(path, index=path.with_name("index.csv"))),
 }
 
 
@@ -180,7 +180,7 @@ def test_a_subset_edited_to_nonsense_is_named(tmp_path, edit):
     write_subset(path)
     path.write_text(path.read_text().replace(*EDITS[edit]))
     with pytest.raises(InputError, match=re.escape(str(path))):
-        read_subset(path, tmp_path / "index.csv")
+        read_subset(path, index=tmp_path / "index.csv")
 
 
 @pytest.fixture

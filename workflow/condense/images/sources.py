@@ -49,6 +49,9 @@ class Source(Protocol):
     def open(self, path: str, side: int | None = None) -> "Image.Image":
         """Upright RGB image; where only a shorter side of `side` pixels matters it may come reduced."""
 
+    def holds(self, path: str, name: str) -> bool:
+        """Whether a path names an image of class `name`, by the rule of `images` but without its limits."""
+
     def state(self, name: str) -> int:
         """A number that changes when images join or leave a class, cheap to get."""
 
@@ -79,7 +82,7 @@ class ImageFolder:
         folder = self.root / name
         try:
             with os.scandir(folder) as entries:
-                found = sorted((e.name, _bytes(e)) for e in entries if _looks_like_image(e))
+                found = sorted((e.name, _bytes(e)) for e in entries if is_image_name(e.name))
         except OSError as error:
             raise InputError(
                 f"{folder} cannot be listed ({error.strerror}): give read access to it."
@@ -94,6 +97,12 @@ class ImageFolder:
     def open(self, path: str, side: int | None = None) -> "Image.Image":
         """Decode a file; a JPEG much larger than `side` comes reduced, to twice `side` or more."""
         return decode(self.root / path, side)
+
+    def holds(self, path: str, name: str) -> bool:
+        """Whether the path is `name`/file and that file is there under an image's name."""
+        folder, _, file = path.rpartition("/")
+        direct = folder == name and "/" not in name and not name.startswith(".")
+        return direct and is_image_name(file) and (self.root / path).is_file()
 
     def state(self, name: str) -> int:
         """Modification time of the class's folder, in nanoseconds."""
@@ -121,6 +130,10 @@ class Digits:
 
         grey = _digits()[0][int(Path(path).stem)]
         return Image.fromarray(np.repeat(grey[..., None], 3, axis=2))
+
+    def holds(self, path: str, name: str) -> bool:
+        """Whether the digit is there."""
+        return name in self.classes() and path in dict(self.images(name))
 
     def state(self, name: str) -> int:
         """The data set never changes."""
@@ -181,9 +194,9 @@ def _read_batch(group: Sequence[T], read: Callable[[T], np.ndarray]) -> Batch:
     return Batch(paths, np.stack(pixels) if pixels else np.empty(0, np.uint8), unreadable)
 
 
-def _looks_like_image(entry: os.DirEntry) -> bool:
-    """Whether a directory entry has an image's extension and is not hidden; content is judged on decoding."""
-    return not entry.name.startswith(".") and Path(entry.name).suffix.lower() in EXTENSIONS
+def is_image_name(name: str) -> bool:
+    """Whether a file has an image's extension and is not hidden; its content is judged on decoding."""
+    return not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
 
 
 def _bytes(entry: os.DirEntry) -> int:

@@ -12,7 +12,7 @@ from condense.config.options import take
 from condense.config.settings import Images
 from condense.images.index import read_index
 from condense.images.sources import centre_crop, source
-from condense.images.subset import chosen_paths
+from condense.images.subset import MADE, MadeFolder, by_class, open_chosen, read_subset
 from condense.reporting.grids import side_by_side, tile
 from condense.reporting.style import COLOURS, PAGE, plot
 from condense.selection.candidates import open_features
@@ -27,20 +27,22 @@ def plot_chosen(
     classes: Annotated[int, typer.Option(help="Most classes to show.", min=1)] = 10,
     columns: Annotated[int, typer.Option(help="Images of each kind in a row.", min=1)] = 6,
     side: Annotated[int, typer.Option(help="Side of an image, in pixels.", min=8)] = 96,
+    made: MadeFolder = MADE,
 ) -> None:
     """Draw the first images that were chosen of each class beside as many random ones."""
     opened = source(images)
     everything = read_index(index)
-    chosen = chosen_paths(subset)
+    chosen = by_class(read_subset(subset, index=index, made=made))
     names = [name for name in everything if name in chosen][:classes]
     if not names:
-        raise InputError(f"{subset} has no image of a class of {index}.")
+        raise InputError(f"{subset} has no image.")
     rows: dict[str, list[list[np.ndarray]]] = {"chosen": [], "random": []}
     for name in names:
         paths = sorted(row.path for row in everything[name])
         drawn = np.random.default_rng([*name.encode()]).permutation(len(paths))[: len(chosen[name])]
-        for row, some in zip(rows.values(), (chosen[name], [paths[at] for at in drawn]), strict=True):
-            row.append([_square(opened.open(path), side) for path in some[:columns]])
+        shown = [open_chosen(row, opened, made) for row in chosen[name][:columns]]
+        rows["chosen"].append([_square(image, side) for image in shown])
+        rows["random"].append([_square(opened.open(paths[at]), side) for at in drawn[:columns]])
     side_by_side(output, {title: tile(found) for title, found in rows.items()}, names)
 
 
@@ -59,13 +61,16 @@ def plot_map(
     classes: Annotated[int, typer.Option(help="Most classes to show.", min=1)] = 10,
 ) -> None:
     """Draw all and the chosen images of each class along the class's two axes of largest variance."""
-    chosen = chosen_paths(subset)
+    chosen = by_class(read_subset(subset))
     classed = list(_panels(features, classes))
     columns = min(5, len(classed))
     rows = -(-len(classed) // columns)
     with plot(output, rows, columns, figsize=(PAGE, PAGE / 5 * rows)) as (_, panels):
         for panel, (name, paths, points) in zip(panels.flat, classed, strict=False):
-            inside = np.isin(paths, chosen.get(name, []))
+            own = [row.path for row in chosen.get(name, [])]
+            inside = np.isin(paths, own)
+            if inside.sum() < len(own):
+                raise InputError(f"{subset} names images of class {name!r} that are not embedded.")
             panel.scatter(*points[~inside].T, s=2, color="0.75", linewidths=0)
             panel.scatter(*points[inside].T, s=7, color=COLOURS[1], linewidths=0)
             panel.set_title(name)

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import typer
 
-from condense.base.errors import InputError
+from condense.base.errors import AGAIN, InputError
 from condense.base.gaussian import Gaussian, Moments
 from condense.base.shards import open_shard, read_text
-from condense.base.tables import read_table, write_table
+from condense.base.tables import write_table
 from condense.config.options import setting, settings, take
 from condense.config.settings import Sampling
 from condense.diffusion.generator import read_description
+from condense.images.subset import read_subset
 from condense.scoring.memorisation import Copies
 from condense.scoring.metrics import Reference, Samples, score_features, spread
 
@@ -74,10 +75,10 @@ def score(
     given = [*(references or []), *(reference or [])]
     if samples is None or not given:
         raise InputError("two sets of images are needed: give --samples and --reference.")
-    chosen = None if subset is None else read_table(subset)
+    chosen = None if subset is None else read_subset(subset)
     nearest: list[str] = []
     if samples.suffix == ".h5":
-        paths = set() if chosen is None else set(chosen["path"])
+        paths = {row.path for row in chosen or () if not row.made}
         seen, real, nearest, names = read_cached(samples, given, paths)
     else:
         seen, real, names = detect_both(samples, given, detector, resize, resolution)
@@ -119,11 +120,13 @@ def read_cached(
         shards = [stack.enter_context(open_shard(path)) for path in references]
         for path, shard in zip(references, shards, strict=True):
             if shard.attrs["digest"] != cached.attrs["digest"]:
-                raise InputError(f"{path} and {features} are features of different detectors; delete both.")
+                raise InputError(f"{path} and {features} are features of different detectors; use one.")
         samples = read_samples(cached)
-        reference, nearest = read_reference(shards, chosen, samples)
+        groups = [group for _, group in _groups(shards) if "unreadable" in group]
+        unreadable = {path for group in groups for path in read_text(group["unreadable"])}
+        reference, nearest = read_reference(shards, chosen - unreadable, samples)
         names = {"detector": cached.attrs["detector"], "detector_digest": cached.attrs["digest"][:12]}
-        names["unreadable_images"] = sum(len(group.get("unreadable", ())) for _, group in _groups(shards))
+        names["unreadable_images"] = len(unreadable)
         return samples, reference, nearest, names
 
 
@@ -145,11 +148,13 @@ def read_reference(
     shards = [shard for shard in shards if shard is not batch]
     everything, subset, kept, seen = Moments(), Moments(), [], set()
     copies, nearest = Copies(samples.features, samples.labels), [""] * len(samples.features)
+    strange = set(chosen) if shards else set()
     picked = spread(sum(len(group["paths"]) for shard in shards for group in shard.values()))
     for label, features, paths in _classes(shards):
         inside, here = np.array([path in chosen for path in paths]), picked - everything.count
         kept.append(features[here[(here >= 0) & (here < len(features))]])
         seen.add(label)
+        strange.difference_update(paths)
         everything.add(features)
         subset.add(features[inside])
         copies.add(label, features, inside)
@@ -159,6 +164,8 @@ def read_reference(
     unknown = set(np.unique(samples.labels).tolist()) - seen
     if shards and unknown:
         raise InputError(f"samples have class index {min(unknown)}, of which the reference has no image.")
+    if strange:
+        raise InputError(f"the subset names {min(strange)!r}, of which the references have no features.")
     own = {"subset": subset.gaussian() if subset.count > 1 else None, "copies": copies}
     if batch is not None:
         images, spatial = _read(batch, "features"), _statistics(batch, "spatial_")
@@ -171,8 +178,7 @@ def check(samples: Samples, sampling: Sampling, where: Path) -> None:
     """Refuse samples of another number, or of unequally many per class, than the settings say."""
     if len(samples.features) != sampling.images:
         raise InputError(
-            f"{where} holds {len(samples.features)} images, and {sampling.images} are asked for; "
-            "delete it and generate again."
+            f"{where} holds {len(samples.features)} images, and {sampling.images} are asked for; {AGAIN}."
         )
     if sampling.labels == "balanced" and samples.labels is not None:
         counts = np.bincount(samples.labels, minlength=0 if samples.columns is None else len(samples.columns))
@@ -180,7 +186,7 @@ def check(samples: Samples, sampling: Sampling, where: Path) -> None:
         if counts[few] != counts[many]:
             raise InputError(
                 f"{where}: class index {few} has {counts[few]} images and class index {many} {counts[many]}, "
-                "though labels are balanced; delete it and generate again."
+                f"though labels are balanced; {AGAIN}."
             )
 
 
@@ -210,7 +216,7 @@ def _read(group: h5py.Group, name: str) -> np.ndarray:
     values = group[name][()]
     if not np.isfinite(values).all():
         where = f"{group.file.filename}{group.name.rstrip('/') and f', class {group.name[1:]}'}"
-        raise InputError(f"{where}: {name} are not finite; look for broken images, delete it and run again.")
+        raise InputError(f"{where}: {name} are not finite; look for broken images; {AGAIN}.")
     return values
 
 

@@ -1,25 +1,33 @@
 """Stage export: a subset in the forms that other programs open."""
 
-import csv
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
 from condense.base.errors import InputError
 from condense.base.progress import say, track
-from condense.base.tables import read_table
+from condense.base.tables import read_table, write_rows
 from condense.config.options import take
 from condense.config.settings import Images
+from condense.images.index import each_row
 from condense.images.lists import write_indices, write_json, write_list
 from condense.images.sources import ImageFolder, Source, source
+from condense.images.subset import MADE, Chosen, MadeFolder, open_chosen, read_subset
 
 Form = Literal["list", "json", "indices", "imagefolder", "huggingface"]
+METADATA = (
+    "file_name",
+    "label",
+    "class_index",
+    "rank",
+)  # what Hugging Face's imagefolder reads beside images
 LICENCE = (
     "The images keep the terms of the data set that they come from. Publish them only where those terms "
     "allow it; ImageNet's do not: publish the list of paths instead (`condense export --form list`)."
@@ -39,21 +47,27 @@ class Card(NamedTuple):
 
 @take(images=Images)
 def export(
-    subset: Annotated[Path, typer.Argument(help="Subset, a CSV of path, class, class_index, rank.")],
+    subset: Annotated[Path, typer.Argument(help="Subset (CSV).")],
     output: Annotated[Path, typer.Option(help="File or folder to write.")],
     form: Annotated[Form, typer.Option(help="Kind of output.")],
     images: Images,
-    index: Annotated[Path | None, typer.Option(help="indices: index of all images.")] = None,
+    index: Annotated[Path | None, typer.Option(help="Index of all images; needed for indices.")] = None,
     prefix: Annotated[str, typer.Option(help="list, json: text before each path.")] = "",
     link: Annotated[bool, typer.Option(help="imagefolder: relative links instead of copies.")] = False,
     method: Annotated[str, typer.Option(help="huggingface: name of the method, for the card.")] = "",
     settings: Annotated[str, typer.Option(help="huggingface: the method's settings, as JSON.")] = "{}",
     numbers: Annotated[Path | None, typer.Option(help="huggingface: table with rows of the subset.")] = None,
     origin: Annotated[str, typer.Option(help="huggingface: name of the data set.")] = "",
+    made: MadeFolder = MADE,
 ) -> None:
     """Write a subset as a list, as JSON, as indices, or as a folder of images."""
-    table = read_table(subset).sort_values(["class_index", "rank"], kind="stable")
-    paths = table["path"].tolist()
+    opened = source(images)
+    copies = form in ("imagefolder", "huggingface")
+    chosen = read_subset(subset, index=index, images=opened if copies else None, made=made)
+    rows = sorted(chosen, key=lambda row: (row.class_index, row.rank))
+    paths = [row.path for row in rows]
+    if not copies and any(row.made for row in rows):
+        raise InputError(f"{subset} has made images, which nobody finds by name: export them as imagefolder.")
     if form == "list":
         write_list(paths, output, prefix)
     elif form == "json":
@@ -61,24 +75,33 @@ def export(
     elif form == "indices":
         if index is None:
             raise InputError("--form indices needs --index, the index of all images.")
-        everything = read_table(index).sort_values(["class_index", "path"], kind="stable")
-        write_indices(paths, everything["path"].tolist(), output)
+        everything = sorted(each_row(index), key=lambda row: (row.class_index, row.path))
+        order = [row.path for row in everything]
+        write_indices(paths, order, output)
     elif form == "imagefolder":
+        names = _names(rows)
         with _replacing_folder(output) as folder:
-            _place_images(source(images), paths, folder, link)
+            _place_images(rows, names, folder, opened, made, link)
     else:
+        names = _names(rows)
         card = _card(method, subset.stem, settings, numbers, origin or _name(images))
         with _replacing_folder(output) as folder:
-            _place_images(source(images), paths, folder / "train", link=False)
-            _write_metadata(table.to_dict("records"), folder / "train" / "metadata.csv")
-            (folder / "README.md").write_text(render(card, table["class"].tolist()), encoding="utf-8")
+            _place_images(rows, names, folder / "train", opened, made)
+            told = [(name, *row[1:4]) for name, row in zip(names, rows, strict=True)]
+            write_rows(folder / "train" / "metadata.csv", METADATA, told)
+            (folder / "README.md").write_text(render(card, rows), encoding="utf-8")
     say(f"{len(paths)} images as {form} -> {output}")
+
+
+def _names(rows: Sequence[Chosen]) -> list[str]:
+    """Class and file of each image in a folder of the subset's own."""
+    return [f"{row.cls}/{PurePosixPath(row.path).name}" for row in rows]
 
 
 @contextmanager
 def _replacing_folder(output: Path) -> Iterator[Path]:
     """Yield a new folder beside `output` that takes its name when all is well."""
-    if output.exists() and any(output.iterdir()):
+    if output.is_symlink() or output.is_file() or (output.exists() and any(output.iterdir())):
         raise InputError(f"{output} is there already: remove it or choose another output.")
     beside = output.with_name(f".{output.name}.{os.getpid()}.part")
     beside.mkdir(parents=True)
@@ -91,29 +114,24 @@ def _replacing_folder(output: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _place_images(images: Source, paths: Sequence[str], folder: Path, link: bool) -> None:
-    """Put the images under class folders: files as they are, or links to them; drawn data as PNG."""
-    for path in track(paths, "export"):
-        target = folder / path
+def _place_images(
+    rows: Sequence[Chosen], names: Sequence[str], folder: Path, images: Source, made: Path, link: bool = False
+) -> None:
+    """Put the images into a folder by these names: files as they are or links to them, all others as PNG."""
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise InputError(f"two images of the subset would be {twice[0]!r}: give their files different names.")
+    for row, name in track([*zip(rows, names, strict=True)], "export"):
+        target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not isinstance(images, ImageFolder):
-            images.open(path).save(target)
+        drawn = not (row.made or isinstance(images, ImageFolder))
+        if drawn or target.name != PurePosixPath(row.path).name:
+            open_chosen(row, images, made).save(target, format="png")
             continue
-        origin = images.root / path
-        if not origin.is_file():
-            raise InputError(f"{origin} is not there: give the image root of the study that made the subset.")
+        origin = (made if row.made else images.root) / row.path
         if link:
             target.symlink_to(os.path.relpath(origin, target.parent))
         else:
             shutil.copyfile(origin, target)
-
-
-def _write_metadata(rows: Sequence[dict[str, Any]], file: Path) -> None:
-    """Table that Hugging Face's imagefolder reads beside the images."""
-    with file.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(("file_name", "label", "class_index", "rank"))
-        writer.writerows((row["path"], row["class"], row["class_index"], row["rank"]) for row in rows)
 
 
 def _card(method: str, budget: str, settings: str, numbers: Path | None, origin: str) -> Card:
@@ -135,14 +153,17 @@ def _name(images: Images) -> str:
     return "scikit-learn's digits" if images.source == "digits" else Path(images.root or "").name
 
 
-def render(card: Card, classes: Sequence[str]) -> str:
+def render(card: Card, rows: Sequence[Chosen]) -> str:
     """Dataset card in Markdown, with the header that Hugging Face reads."""
-    count, kinds = len(classes), len(set(classes))
+    count, kinds = len(rows), len({row.cls for row in rows})
+    made = sum(row.made for row in rows)
     size = next(name for limit, name in SIZES if count < limit)
     head = ["license: other", "task_categories: [unconditional-image-generation, image-classification]"]
     head += [f"size_categories: ['{size}']", "tags: [dataset-condensation, coreset]"]
-    lines = ["---", *head, "---", "", f"# {count} images of {card.origin}, chosen by {card.method}", ""]
-    lines += [f"{count} real images in {kinds} classes (budget {card.budget}), chosen from {card.origin}."]
+    how = {count: "made", 0: "chosen"}.get(made, "chosen and made")
+    held = {count: f"{count} made", 0: f"{count} real"}.get(made, f"{count - made} real and {made} made")
+    lines = ["---", *head, "---", "", f"# {count} images of {card.origin}, {how} by {card.method}", ""]
+    lines += [f"{held} images in {kinds} classes (budget {card.budget}), {how} from {card.origin}."]
     lines += ["`rank` is the place of an image in its class's selection.", "", "## Licence", "", LICENCE, ""]
     if card.settings:
         lines += ["## Settings", "", "```json", json.dumps(card.settings, indent=2), "```", ""]

@@ -18,7 +18,7 @@ from condense.base.storage import replacing
 from condense.base.tables import read_table, write_table
 from condense.config.options import take
 from condense.config.settings import Gadc
-from condense.images.subset import chosen_paths
+from condense.images.subset import by_class, read_subset
 from condense.scoring.frechet import frechet_distance
 from condense.scoring.manifold import compare
 from condense.selection.candidates import ImageClass, open_features
@@ -58,10 +58,10 @@ def measure(
 ) -> None:
     """Measure a subset against its dataset, class by class, without training anything."""
     keep_freed_memory()
-    chosen = chosen_paths(subset)
+    chosen = by_class(read_subset(subset))
     rows, seen = [], Moments()
     for images in _classes(features, probabilities):
-        at = positions(images, chosen.pop(images.name, []), subset)
+        at = positions(images, [row.path for row in chosen.pop(images.name, [])], subset)
         values = torch.from_numpy(images.features())
         seen.add(values[at])
         nll = -torch.from_numpy(images.log_probability).double()

@@ -1,7 +1,6 @@
 """Stage 3: choose the images of each class, by GADC or by a baseline."""
 
-import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,14 +10,14 @@ import typer
 
 from condense.base.errors import InputError
 from condense.base.memory import keep_freed_memory
-from condense.base.storage import replacing
+from condense.base.tables import write_rows
 from condense.config.options import take
 from condense.config.settings import Method
+from condense.images.subset import Chosen, write_subset
 from condense.selection.candidates import Choice, add_scores, list_classes, open_features
 from condense.selection.gadc import CLASSES_AT_ONCE
 from condense.selection.methods import METHODS
 
-SUBSET = ("path", "class", "class_index", "rank")
 DIAGNOSTICS = (
     *("method", "budget", "class", "images", "chosen", "objective", "transport", "statistics", "confidence"),
     *("greedy_objective", "swaps", "passes", "one_swap_optimal", "transported_mass", "scale", "seconds"),
@@ -62,11 +61,11 @@ def select(
         chosen = METHODS[method.kind](classes, counts, method, device)
         choices = sorted(chosen, key=lambda choice: choice.images.index)
     for path, count in zip(output, counts, strict=True):
-        _write(path, SUBSET, (row for choice in choices if choice.budget == count for row in _subset(choice)))
+        write_subset((row for choice in choices if choice.budget == count for row in _subset(choice)), path)
     if diagnostics:
         named = dict(zip(counts, names, strict=True))
         rows = (_diagnosed(choice, name or method.kind, named[choice.budget]) for choice in choices)
-        _write(diagnostics, DIAGNOSTICS, rows)
+        write_rows(diagnostics, DIAGNOSTICS, ([row.get(key) for key in DIAGNOSTICS] for row in rows))
 
 
 def _budgets(
@@ -82,11 +81,11 @@ def _budgets(
     return budget, names or [str(count) for count in budget]
 
 
-def _subset(choice: Choice) -> Iterator[dict[str, Any]]:
-    """Rows of the subset table of one class."""
+def _subset(choice: Choice) -> Iterator[Chosen]:
+    """Rows of the subset of one class."""
     images = choice.images
     for rank, at in enumerate(choice.ranked):
-        yield {"path": images.paths[at], "class": images.name, "class_index": images.index, "rank": rank}
+        yield Chosen(images.paths[at], images.name, images.index, rank)
 
 
 def _diagnosed(choice: Choice, method: str, budget: str) -> dict[str, Any]:
@@ -94,10 +93,3 @@ def _diagnosed(choice: Choice, method: str, budget: str) -> dict[str, Any]:
     images = choice.images
     row = {"method": method, "budget": budget, "class": images.name, "images": len(images.paths)}
     return row | {"chosen": len(choice.ranked)} | choice.diagnostics
-
-
-def _write(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
-    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)

@@ -3,7 +3,6 @@
 Both orientations are kept, so that a training step flips image and target together (Yu et al. 2025).
 """
 
-import csv
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +20,7 @@ from condense.config.options import take
 from condense.config.settings import Images
 from condense.encoders.encoder import Encoder
 from condense.images.sources import centre_crop, source
+from condense.images.subset import MADE, MadeFolder, open_chosen, read_subset
 
 BATCH = 32
 PIXELS = 16  # image pixels along a side of a token: 8 of the autoencoder times the patch of 2
@@ -28,30 +28,31 @@ PIXELS = 16  # image pixels along a side of a token: 8 of the autoencoder times 
 
 @take(images=Images)
 def patches(
-    subset: Annotated[Path, typer.Option(help="Subset table with column path.")],
+    subset: Annotated[Path, typer.Option(help="Subset: path, class and class_index of each image.")],
     encoder: Annotated[Path, typer.Option(help="Encoder, from `encoder`.")],
     output: Annotated[Path, typer.Option(help="Feature maps (HDF5).")],
     resolution: Annotated[int, typer.Option(help="Side of the images, in pixels.")],
     images: Images,
+    made: MadeFolder = MADE,
 ) -> None:
     """Compute the features of each patch of a subset's images, and of their mirror images."""
-    with subset.open(newline="") as file:
-        paths = [row["path"] for row in csv.DictReader(file)]
+    opened = source(images)
+    chosen = read_subset(subset, images=opened, made=made)
     model = Encoder(encoder, "cuda" if torch.cuda.is_available() else "cpu")
     side = input_side(model, resolution)
     width, *grid = features(model, np.zeros((1, resolution, resolution, 3), np.uint8), side).shape[1:]
-    opened = source(images)
     with replacing(output) as beside, h5py.File(beside, "w") as file:
-        file["path"] = np.array(paths, dtype=h5py.string_dtype())
-        stored = file.create_dataset("features", (len(paths), 2, *grid, width), np.float16)
-        for start in track(range(0, len(paths), BATCH), "aligning"):
-            names = paths[start : start + BATCH]
-            pixels = np.stack([centre_crop(opened.open(name), resolution) for name in names])
+        file["path"] = np.array([row.path for row in chosen], dtype=h5py.string_dtype())
+        stored = file.create_dataset("features", (len(chosen), 2, *grid, width), np.float16)
+        for start in track(range(0, len(chosen), BATCH), "aligning"):
+            rows = chosen[start : start + BATCH]
+            pixels = np.stack([centre_crop(open_chosen(row, opened, made), resolution) for row in rows])
             for mirror, view in enumerate((pixels, pixels[:, :, ::-1])):
                 found = features(model, view, side).permute(0, 2, 3, 1).half()
                 if not found.isfinite().all():
-                    raise InputError(f"{', '.join(names[:3])}, …: a feature is not finite; check {encoder}.")
-                stored[start : start + len(names), mirror] = found.cpu().numpy()
+                    first = ", ".join(row.path for row in rows[:3])
+                    raise InputError(f"{first}, …: a feature is not finite; check {encoder}.")
+                stored[start : start + len(rows), mirror] = found.cpu().numpy()
 
 
 def input_side(encoder: Encoder, resolution: int) -> int:
