@@ -10,7 +10,7 @@ from PIL import Image
 from commands import call
 from condense.base.errors import InputError
 from condense.config.settings import Images
-from condense.images.index import index
+from condense.images.index import each_row, index
 from condense.images.lists import choose_listed, ordering, read_list
 from condense.images.sources import load, source
 from condense.selection.export import export
@@ -95,6 +95,80 @@ def test_indices_count_as_torchvisions_imagefolder_does(study: Path) -> None:
     assert digest != ordering(sorted(samples, reverse=True))
 
 
+def add(study: Path, name: str) -> None:
+    """Another image of the first class, whatever its name says."""
+    file = study / "images" / CLASSES[0] / name
+    file.parent.mkdir(exist_ok=True)
+    Image.new("L", (8, 8), 99).save(file, format={".gif": "gif", ".pbm": "ppm"}.get(file.suffix, "png"))
+    call(index, "--root", study / "images", "--output", study / "index.csv")
+
+
+OTHERWISE = {  # how the image stands with torchvision's ImageFolder
+    "1.gif": "passes over",
+    "1.jpe": "passes over",
+    "1.pbm": "passes over",
+    ".hidden.png": "has",
+    "inner/1.png": "has",
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_indices_are_refused_where_torchvision_counts_otherwise(study: Path, name: str) -> None:
+    from torchvision.datasets import ImageFolder
+
+    add(study, name)
+    path = f"{CLASSES[0]}/{name}"
+    theirs = {
+        str(Path(file).relative_to(study / "images")) for file, _ in ImageFolder(study / "images").samples
+    }
+    ours = {row.path for row in each_row(study / "index.csv")}
+    assert (path in theirs, path in ours) == (OTHERWISE[name] == "has", OTHERWISE[name] != "has")
+    with pytest.raises(
+        InputError, match=f"torchvision's ImageFolder {OTHERWISE[name]} '{path}', and the index"
+    ):
+        run(study, "indices", "a.npz", "--index", study / "index.csv")
+    assert not (study / "a.npz").exists()
+
+
+def test_indices_of_a_part_of_the_images_are_refused(study: Path) -> None:
+    add(study, "z.png")
+    call(index, "--root", study / "images", "--per-class", 6, "--output", study / "index.csv")
+    with pytest.raises(InputError, match=r"ImageFolder has 'ant/z\.png', and the index does not"):
+        run(study, "indices", "a.npz", "--index", study / "index.csv")
+
+
+def test_indices_need_the_images_that_are_counted(study: Path) -> None:
+    words = [study / "subsets" / "gadc" / "tiny.csv", "--form", "indices", "--index", study / "index.csv"]
+    with pytest.raises(InputError, match="--form indices needs --root"):
+        call(export, *words, "--output", study / "a.npz")
+    with pytest.raises(InputError, match=r"nowhere cannot be listed .*: give the image root"):
+        call(export, *words, "--root", study / "nowhere", "--output", study / "a.npz")
+
+
+def test_images_that_torchvision_passes_over_are_exported_as_png(study: Path) -> None:
+    from torchvision.datasets import ImageFolder
+
+    with (study / "subsets" / "gadc" / "tiny.csv").open("a", encoding="utf-8") as file:
+        for rank, name in enumerate(("1.gif", "1.jpe", "1.pbm"), 3):
+            add(study, name)
+            file.write(f"{CLASSES[0]}/{name},{CLASSES[0]},0,{rank}\n")
+    words = [study / "subsets" / "gadc" / "tiny.csv", "--root", study / "images", "--form", "imagefolder"]
+    said = call(export, *words, "--output", study / "out")
+    assert "note: 3 images, such as 'ant/1.gif', become PNG" in said
+    opened, original = ImageFolder(study / "out"), source(Images(root=str(study / "images")))
+    found = {
+        str(Path(path).relative_to(study / "out")): image
+        for (path, _), (image, _) in zip(opened.samples, opened, strict=True)
+    }
+    for path in chosen_paths(study):
+        name = f"{path}.png" if Path(path).suffix in (".gif", ".jpe", ".pbm") else path
+        np.testing.assert_array_equal(np.asarray(found.pop(name)), load(original, path))
+    assert not found
+    with pytest.raises(InputError, match=r"passes over 'ant/1\.gif': export without --link"):
+        call(export, *words, "--link", "--output", study / "links")
+    assert not (study / "links").exists()
+
+
 @pytest.mark.parametrize("words", [(), ("--link",)])
 def test_torchvision_opens_the_exported_folder(study: Path, words: tuple) -> None:
     from torchvision.datasets import ImageFolder
@@ -172,6 +246,16 @@ def test_a_folder_that_is_there_is_not_overwritten(study: Path) -> None:
     run(study, "imagefolder", "out")
     with pytest.raises(InputError, match="out is there already"):
         run(study, "imagefolder", "out")
+
+
+def test_a_file_or_a_link_in_the_place_of_the_folder_is_not_replaced(study: Path) -> None:
+    (study / "mine").mkdir()
+    (study / "link").symlink_to(study / "mine")
+    (study / "file").write_text("mine")
+    for name in ("link", "file"):
+        with pytest.raises(InputError, match=f"{name} is there already"):
+            run(study, "imagefolder", name)
+    assert not any((study / "mine").iterdir()) and (study / "file").read_text() == "mine"
 
 
 PATHS = ["a/1.png", "a/2.png", "a/3.png"]

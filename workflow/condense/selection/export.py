@@ -77,9 +77,10 @@ def export(
             raise InputError("--form indices needs --index, the index of all images.")
         everything = sorted(each_row(index), key=lambda row: (row.class_index, row.path))
         order = [row.path for row in everything]
+        _require_torchvisions_order(order, opened)
         write_indices(paths, order, output)
     elif form == "imagefolder":
-        names = _names(rows)
+        names = _names_for_torchvision(rows, link)
         with _replacing_folder(output) as folder:
             _place_images(rows, names, folder, opened, made, link)
     else:
@@ -93,9 +94,49 @@ def export(
     say(f"{len(paths)} images as {form} -> {output}")
 
 
+def _require_torchvisions_order(everything: Sequence[str], images: Source) -> None:
+    """Refuse to number images otherwise than torchvision's ImageFolder: each index would name another image.
+
+    It goes by other extensions than the index, and takes hidden files and folders, at any depth.
+    """
+    if not isinstance(images, ImageFolder):
+        return
+    if images.settings.root is None:
+        raise InputError("--form indices needs --root, the folder whose images torchvision would number.")
+    from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
+
+    try:
+        samples = make_dataset(images.root, find_classes(images.root)[1], IMG_EXTENSIONS, allow_empty=True)
+    except OSError as error:
+        raise InputError(f"{images.root} cannot be listed ({error}): give the image root.") from None
+    theirs = {Path(file).relative_to(images.root).as_posix() for file, _ in samples}
+    for own, other, does in ((theirs, {*everything}, "has"), ({*everything}, theirs, "passes over")):
+        if odd := min(own - other, default=None):
+            raise InputError(
+                f"torchvision's ImageFolder {does} {odd!r}, and the index does not: "
+                "indices would name other images; export a list, or remove that file and index anew."
+            )
+
+
 def _names(rows: Sequence[Chosen]) -> list[str]:
     """Class and file of each image in a folder of the subset's own."""
     return [f"{row.cls}/{PurePosixPath(row.path).name}" for row in rows]
+
+
+def _names_for_torchvision(rows: Sequence[Chosen], link: bool) -> list[str]:
+    """The same with `.png` behind names that torchvision's ImageFolder passes over: these are converted.
+
+    As they are, their images would be missing from the classes without a word.
+    """
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    names = _names(rows)
+    passed = [name for name in names if not name.lower().endswith(IMG_EXTENSIONS)]
+    if passed and link:
+        raise InputError(f"torchvision's ImageFolder passes over {passed[0]!r}: export without --link.")
+    if passed:
+        say(f"note: {len(passed)} images, such as {passed[0]!r}, become PNG, which torchvision finds.")
+    return [name if name.lower().endswith(IMG_EXTENSIONS) else f"{name}.png" for name in names]
 
 
 @contextmanager
