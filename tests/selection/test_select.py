@@ -350,6 +350,46 @@ def test_damaged_or_mismatched_files_are_named(tmp_path) -> None:
         run(features=flat, probabilities=other, budget=1, output=tmp_path / "s.csv")
 
 
+def write_hdf5(path: Path, **attributes: str) -> Path:
+    with h5py.File(path, "w") as file:
+        file.attrs.update(attributes)
+        for name in ("train/embeddings", "train/targets"):
+            file[name] = np.zeros((6, 4))
+    return path
+
+
+def test_a_file_of_another_layout_is_told_what_is_needed_and_never_to_be_deleted(tmp_path) -> None:
+    """It may be all that somebody has of a week's work."""
+    flat = save(tmp_path / "flat.h5", {"embeddings": FINE["features"], "labels": FINE["labels"]})
+    npz = save(tmp_path / "flat.npz", {"embeddings": FINE["features"], "labels": FINE["labels"]})
+    nested = write_hdf5(tmp_path / "nested.h5")
+    grouped = tmp_path / "grouped.h5"
+    with h5py.File(grouped, "w") as file:
+        file["features/train"], file["labels"] = FINE["features"], np.zeros(48, int)
+    for path, held in ((flat, "embeddings, labels"), (npz, "embeddings, labels"), (grouped, "labels")):
+        with pytest.raises(
+            InputError, match=rf"features \[N, d\] and labels \[N\], and has {held}\.$"
+        ) as told:
+            run(features=path, budget=3, output=tmp_path / "s.csv")
+        assert "delete" not in str(told.value) and str(path) in str(told.value)
+    with pytest.raises(InputError, match="and has none that is not in a group") as told:
+        run(features=nested, budget=3, output=tmp_path / "s.csv")
+    assert "delete" not in str(told.value)
+    embeddings, probabilities = save_shards(tmp_path, arrays(), list(CLASSES))
+    with pytest.raises(InputError, match=r"nested\.h5 holds train and is no shard of the pipeline") as told:
+        run(features=embeddings, probabilities=nested, budget=3, output=tmp_path / "s.csv")
+    assert "delete" not in str(told.value)
+    with pytest.raises(InputError, match=r"-p\.h5 has no features of class ant: give embeddings"):
+        run(features=probabilities, budget=3, output=tmp_path / "s.csv")
+
+
+def test_a_file_of_ours_that_is_damaged_may_be_deleted_if_it_is_ours(tmp_path) -> None:
+    embeddings, _ = save_shards(tmp_path, arrays(), list(CLASSES))
+    embeddings.write_bytes(embeddings.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"cannot be read as HDF5 .*: if the pipeline made it, delete it"):
+        run(features=embeddings, budget=3, output=tmp_path / "s.csv")
+
+
 def test_whole_class_equal_images_and_single_images_are_fine(tmp_path) -> None:
     found = {"features": np.ones((9, 4)), "labels": np.array([0, 0, 0, 0, 1, 1, 1, 1, 2])}
     run(features=save(tmp_path / "a.npz", found), budget=1, output=tmp_path / "s.csv", epsilon_unit="median")

@@ -27,6 +27,14 @@ def test_a_module_reads_nothing_that_could_run(path):
             assert text[: found.start()].endswith((".", "literal_")), f"{word} in {path.name}"  # model.eval()
 
 
+def test_a_file_is_to_be_deleted_only_if_the_pipeline_made_it():
+    for path in MODULES:
+        for found in re.finditer(r"delete (it|them|both)", path.read_text()):
+            assert re.search(r"if the pipeline made (it|them), $", path.read_text()[: found.start()]), (
+                path.name
+            )
+
+
 def test_no_module_touches_a_token():
     for path in MODULES:
         assert not re.search(r"(?i)hf_token|api_key|auth_token|token=", path.read_text()), path

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from condense.base.errors import InputError
+from condense.base.errors import damaged
 from condense.base.storage import replacing
 
 KEY = "condense"
@@ -45,7 +45,7 @@ def read_artefact(path: Path, what: str, only: str = "") -> tuple[dict[str, Any]
             raise ValueError(f"{spoilt[0]} is not what was written")
         return about, tensors
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path} is not {what} ({error}): delete it and run again.") from None
+        raise damaged(path, what, error) from None
 
 
 def checksum(tensor: Tensor) -> int:

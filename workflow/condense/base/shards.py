@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from condense.base.errors import InputError
+from condense.base.errors import AGAIN, InputError
 from condense.base.storage import replacing
 
 Arrays = Mapping[str, np.ndarray | list[str]]
@@ -44,17 +44,30 @@ def write_shard(path: Path, attributes: Mapping[str, str], groups: Iterable[tupl
 
 
 @contextmanager
-def open_shard(path: Path) -> Iterator[h5py.File]:
-    """Open a shard to read. Raises InputError for a damaged or unfinished file."""
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file, ours or another's, to read. Raises InputError where it is damaged."""
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
-            if not file.attrs.get("complete"):
-                raise InputError(f"{path} is unfinished: delete it and run again.")
             yield file
     except (OSError, KeyError, RuntimeError) as error:
         if "synchronously" in str(error):  # HDF5's own, and not of the work that is done meanwhile
-            raise InputError(f"{path} cannot be read as HDF5 ({error}): delete it and run again.") from None
+            raise InputError(f"{path} cannot be read as HDF5 ({error}): {AGAIN}.") from None
         raise
+
+
+def is_ours(file: h5py.File) -> bool:
+    """Whether the pipeline wrote a shard: it marks its own as complete, and lets no other appear."""
+    return "complete" in file.attrs
+
+
+@contextmanager
+def open_shard(path: Path) -> Iterator[h5py.File]:
+    """Open a shard to read. Raises InputError for a damaged file, and for one that is not ours."""
+    with open_hdf5(path) as file:
+        if not is_ours(file):
+            held = ", ".join(file) or "nothing"
+            raise InputError(f"{path} holds {held} and is no shard of the pipeline: give what a stage wrote.")
+        yield file
 
 
 def read_text(dataset: h5py.Dataset) -> list[str]:

@@ -6,7 +6,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from condense.base.errors import InputError
+from condense.base.errors import damaged
 
 # what zipfile and numpy make of bytes that are not what was written
 DAMAGE = (OSError, ValueError, KeyError, EOFError, NotImplementedError, BadZipFile, zlib.error)
@@ -18,6 +18,4 @@ def read_part(path: Path, *names: str) -> list[np.ndarray]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as part:
             return [part[name] for name in names]
     except DAMAGE as error:
-        raise InputError(
-            f"{path} is not a whole file of samples ({error}); delete it and run again."
-        ) from None
+        raise damaged(path, "a whole file of samples", error) from None

@@ -11,7 +11,7 @@ import numpy as np
 
 from condense.base.errors import InputError
 from condense.base.progress import say
-from condense.base.shards import open_shard, read_text
+from condense.base.shards import is_ours, open_hdf5, open_shard, read_text
 from condense.images.index import read_index
 
 NEAR_CHANCE = 3  # times chance: columns in a wrong order get about twice, since a few stay in their places
@@ -84,14 +84,11 @@ def open_features(features: Path, probabilities: Path | None = None) -> Iterator
         if Path(features).suffix == ".npz":
             yield _flat(stack.enter_context(_open_npz(features)), features, probabilities)
             return
-        try:
-            file = stack.enter_context(h5py.File(features, "r", locking="best-effort"))
-        except OSError as error:
-            raise InputError(f"{features} cannot be read as HDF5 ({error}).") from None
-        if "features" in file and isinstance(file["features"], h5py.Dataset):
-            yield _flat({name: file[name] for name in file}, features, probabilities)
+        shard = stack.enter_context(open_hdf5(features))
+        arrays = {name: found for name, found in shard.items() if isinstance(found, h5py.Dataset)}
+        if arrays or not is_ours(shard):
+            yield _flat(arrays, features, probabilities)
             return
-        shard = stack.enter_context(open_shard(features))
         known = stack.enter_context(open_shard(probabilities)) if probabilities else {}
         yield sorted(
             (_group(name, shard[name], known, probabilities) for name in shard), key=lambda found: found.index
@@ -121,6 +118,8 @@ def _score(images: ImageClass, shard: h5py.File, origin: Path) -> np.ndarray:
 
 def _group(name: str, group: h5py.Group, known: Mapping[str, Any], origin: Path | None) -> ImageClass:
     """Class of one group of an embeddings shard, with its probabilities where a file of them is given."""
+    if missing := {"paths", "features"} - {*group}:
+        raise InputError(f"{group.file.filename} has no {min(missing)} of class {name}: give embeddings.")
     paths, log_probability, log_runner_up = read_text(group["paths"]), None, None
     if origin:
         if name not in known or read_text(known[name]["paths"]) != paths:
@@ -166,7 +165,10 @@ def _flat(arrays: Mapping[str, Any], origin: Path, probabilities: Path | None) -
         )
     for name in ("features", "labels"):
         if name not in arrays:
-            raise InputError(f"{origin} has no array '{name}'; it needs features [N, d] and labels [N].")
+            held = ", ".join(arrays) or "none that is not in a group"
+            raise InputError(
+                f"{origin} has no array '{name}'; it needs features [N, d] and labels [N], and has {held}."
+            )
     features, labels = arrays["features"][()], _labels(arrays["labels"], origin)
     rows, names = len(features), np.unique(labels)
     for name in ("labels", "paths", "probabilities"):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from condense.base.errors import InputError
+from condense.base.errors import InputError, damaged
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def read_latents(path: Path) -> Latents:
                 shape=tuple(int(side) for side in file["mean"].shape[2:]),
             )
     except (OSError, KeyError, RuntimeError) as error:
-        raise _damaged(path, "latents", error) from None
+        raise damaged(path, "a whole file of latents", error) from None
 
 
 def read_captions(path: Path) -> Tensor:
@@ -67,9 +67,7 @@ def read_captions(path: Path) -> Tensor:
         with h5py.File(path) as file:
             states = torch.from_numpy(file["states"][()])
     except (OSError, KeyError, RuntimeError) as error:
-        raise InputError(
-            f"{path} is not a whole file of captions ({error}); delete it and run again."
-        ) from None
+        raise damaged(path, "a whole file of captions", error) from None
     return torch.cat([states, torch.zeros_like(states[:1])])
 
 
@@ -80,15 +78,9 @@ def read_patches(path: Path, paths: list[str]) -> Tensor:
             stored, named = file["features"], [name.decode() for name in file["path"][()]]
             shape, offset = stored.shape, stored.id.get_offset()
     except (OSError, KeyError, RuntimeError) as error:
-        raise InputError(
-            f"{path} is not a whole file of features ({error}); delete it and run again."
-        ) from None
+        raise damaged(path, "a whole file of features", error) from None
     if named != paths:
         raise InputError(f"{path} holds features of other images than the latents; make it anew.")
     if offset is None:  # an empty subset
         return torch.zeros(shape, dtype=torch.float16)
     return torch.from_numpy(np.memmap(path, np.float16, "c", offset, shape))
-
-
-def _damaged(path: Path, what: str, error: Exception) -> InputError:
-    return InputError(f"{path} is not a whole file of {what} ({error}); delete it and run again.")
