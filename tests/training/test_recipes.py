@@ -12,10 +12,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from commands import call
+from condense.base.artefacts import read_artefact, write_artefact
 from condense.base.errors import InputError
 from condense.config.settings import Recipe, Training
 from condense.diffusion.generate import generate
 from condense.encoders.encoder import Encoder, encoder
+from condense.images.subset import Chosen, write_subset
 from condense.training.captions import captions, captions_of
 from condense.training.data import Latents, Sources, read_captions, read_patches
 from condense.training.examples import Examples
@@ -75,6 +77,9 @@ def test_a_table_of_captions_must_name_every_class(tmp_path):
     assert captions_of(["cup"], str(table)) == ["a cup"]
     with pytest.raises(InputError, match="no caption of class 'n01440764'"):
         captions_of(CLASSES, str(table))
+    table.write_text("class,caption\ncup,a cu")
+    with pytest.raises(InputError, match=r"captions\.csv is not a whole table \(its last line has no end"):
+        captions_of(["cup"], str(table))
 
 
 def test_caption_states_are_the_encoders_and_zero_where_padded(folder):
@@ -123,6 +128,53 @@ def test_features_are_the_patch_tokens_of_the_image_and_of_its_mirror_image(fold
         tokens = model.network.forward_features(batch)[:, 1:].unflatten(1, (2, 2))
     torch.testing.assert_close(stored[4].float(), tokens, atol=2e-3, rtol=2e-3)
     assert not torch.allclose(stored[4, 0].float(), stored[4, 1].float(), atol=1e-2)
+
+
+def test_features_of_made_images_stand_beside_those_of_real_ones(folder, tmp_path):
+    (tmp_path / "made/x").mkdir(parents=True)
+    (tmp_path / "made/x/0.png").write_bytes((folder / "cup/1.png").read_bytes())
+    rows = [Chosen("cup/0.png", "cup", 2, 0), Chosen("x/0.png", "cup", 2, 1, made=True)]
+    write_subset(rows, tmp_path / "subset.csv")
+    words = ["--subset", tmp_path / "subset.csv", "--root", folder, "--made", tmp_path / "made"]
+    words += ["--resolution", 32, "--encoder", folder / "vit.encoder"]
+    call(patches, *words, "--output", tmp_path / "patches.h5")
+    stored = read_patches(folder / "patches.h5", paths(folder))
+    found = read_patches(tmp_path / "patches.h5", [row.path for row in rows])
+    torch.testing.assert_close(found.float(), stored[4:].float(), atol=2e-3, rtol=2e-3)
+
+
+def test_an_empty_subset_has_features_of_no_image(folder, tmp_path):
+    (tmp_path / "none.csv").write_text("path,class,class_index,rank\n")
+    words = ["--subset", tmp_path / "none.csv", "--root", folder, "--encoder", folder / "vit.encoder"]
+    call(patches, *words, "--resolution", 32, "--output", tmp_path / "patches.h5")
+    assert read_patches(tmp_path / "patches.h5", []).shape == (0, 2, 2, 2, 64)
+
+
+def test_hdf5_finds_the_features_where_they_are_mapped(folder):
+    with h5py.File(folder / "patches.h5") as file:
+        stored = file["features"][()]
+        assert file["features"].id.get_offset() % 64 == 0
+    assert np.array_equal(stored, read_patches(folder / "patches.h5", paths(folder)).numpy())
+    assert stored.any((2, 3, 4)).all()
+
+
+def test_features_written_by_hdf5_itself_are_read(folder, tmp_path):
+    """As files of earlier versions are."""
+    stored = read_patches(folder / "patches.h5", paths(folder)).numpy()
+    with h5py.File(tmp_path / "patches.h5", "w") as file:
+        file["path"] = np.array(paths(folder), dtype=h5py.string_dtype())
+        file["features"] = stored
+    assert np.array_equal(read_patches(tmp_path / "patches.h5", paths(folder)).numpy(), stored)
+
+
+def test_features_that_are_not_finite_leave_no_file(folder, tmp_path):
+    about, weights = read_artefact(folder / "vit.encoder", "an encoder")
+    weights["network.norm.bias"][0] = float("inf")
+    write_artefact(tmp_path / "broken", about, weights)
+    words = ["--subset", folder / "index.csv", "--root", folder, "--resolution", 32]
+    with pytest.raises(InputError, match=r"n01440764/0\.png.*not finite"):
+        call(patches, *words, "--encoder", tmp_path / "broken", "--output", tmp_path / "patches.h5")
+    assert [path.name for path in tmp_path.iterdir()] == ["broken"]
 
 
 def test_features_of_other_images_are_refused(folder):

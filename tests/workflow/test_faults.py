@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,14 +13,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 
+from commands import call
 from condense.base.artefacts import read_artefact, write_artefact
 from condense.base.errors import InputError
 from condense.base.shards import create, open_shard, put, read_text, write_shard
 from condense.base.storage import replacing
 from condense.base.tables import write_table
 from condense.diffusion.parts import read_part
+from condense.encoders.encoder import encoder
+from condense.images.index import index
 from condense.images.subset import read_subset
 from condense.training.data import read_latents
 
@@ -142,6 +148,24 @@ def test_a_full_disk_is_named_and_leaves_what_was_there(name, disk):
     with pytest.raises(InputError, match=rf"{name} could not be written \(No space left on device\)"):
         WRITERS[name](path)
     assert path.read_bytes() == b"old" and [file.name for file in disk.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("left", [0, 9, 250])
+def test_a_disk_full_of_features_ends_in_one_sentence(disk, tmp_path, left):
+    """In a process of its own: HDF5 ends where it cannot write, and takes the process with it."""
+    network = timm.create_model("test_vit", pretrained=False)
+    save_file(network.state_dict(), tmp_path / "vit.safetensors")
+    words = ["--kind", "timm", "--model", "test_vit", "--options", '{"dynamic_img_size": true}']
+    call(encoder, *words, "--weights", tmp_path / "vit.safetensors", "--output", tmp_path / "vit")
+    call(index, "--source", "digits", "--per-class", 40, "--output", tmp_path / "subset.csv")
+    (disk / "filler").write_bytes(bytes((256 - left) << 10))
+    run = [sys.executable, "-m", "condense", "patches", "--source", "digits", "--resolution", "32"]
+    run += ["--subset", tmp_path / "subset.csv", "--encoder", tmp_path / "vit"]
+    run += ["--output", disk / "patches.h5"]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done
+    assert "patches.h5 could not be written (No space left on device)" in done.stderr.splitlines()[-1]
+    assert [path.name for path in disk.iterdir()] == ["filler"]
 
 
 @pytest.mark.parametrize("name", WRITERS)

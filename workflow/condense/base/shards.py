@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import h5py
 import numpy as np
@@ -21,6 +22,29 @@ def create(path: Path) -> Iterator[h5py.File]:
     with h5py.File(content, "w", libver=("v110", "latest")) as file:  # its structure carries checksums
         yield file
     path.write_bytes(content.getbuffer())
+
+
+@contextmanager
+def create_around(
+    path: Path, name: str, shape: tuple[int, ...], dtype: type, beside: Arrays
+) -> Iterator[BinaryIO]:
+    """Make a new HDF5 file around one array too large for memory; yields the file to write its bytes to.
+
+    The bytes come in the array's order, all of them. HDF5 itself, which crashes where it meets a full disk,
+    makes the arrays `beside` and what describes the large one, in memory, and never sees the disk.
+    """
+    content = BytesIO()
+    aligned = {"alignment_threshold": 1, "alignment_interval": 64}  # so that the array can be mapped
+    with h5py.File(content, "w", libver=("v110", "latest"), **aligned) as file:
+        for key, values in beside.items():
+            put(file, key, values)
+        layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)  # it has its place, which is the end of the file
+        layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        offset = file.create_dataset(name, shape, dtype, dcpl=layout).id.get_offset()
+    with path.open("wb") as file:
+        file.write(content.getvalue().ljust(offset or 0, b"\0"))  # no place has an array without elements
+        yield file
 
 
 def put(group: h5py.Group, name: str, values: np.ndarray | list[str]) -> None:

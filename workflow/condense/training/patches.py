@@ -6,7 +6,6 @@ Both orientations are kept, so that a training step flips image and target toget
 from pathlib import Path
 from typing import Annotated
 
-import h5py
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from condense.base.errors import InputError
 from condense.base.progress import track
+from condense.base.shards import create_around
 from condense.base.storage import replacing
 from condense.config.options import take
 from condense.config.settings import Images
@@ -41,18 +41,21 @@ def patches(
     model = Encoder(encoder, "cuda" if torch.cuda.is_available() else "cpu")
     side = input_side(model, resolution)
     width, *grid = features(model, np.zeros((1, resolution, resolution, 3), np.uint8), side).shape[1:]
-    with replacing(output) as beside, h5py.File(beside, "w") as file:
-        file["path"] = np.array([row.path for row in chosen], dtype=h5py.string_dtype())
-        stored = file.create_dataset("features", (len(chosen), 2, *grid, width), np.float16)
+    paths = [row.path for row in chosen]
+    shape = (len(chosen), 2, *grid, width)
+    with (
+        replacing(output) as beside,
+        create_around(beside, "features", shape, np.float16, {"path": paths}) as file,
+    ):
         for start in track(range(0, len(chosen), BATCH), "aligning"):
             rows = chosen[start : start + BATCH]
             pixels = np.stack([centre_crop(open_chosen(row, opened, made), resolution) for row in rows])
-            for mirror, view in enumerate((pixels, pixels[:, :, ::-1])):
-                found = features(model, view, side).permute(0, 2, 3, 1).half()
-                if not found.isfinite().all():
-                    first = ", ".join(row.path for row in rows[:3])
-                    raise InputError(f"{first}, …: a feature is not finite; check {encoder}.")
-                stored[start : start + len(rows), mirror] = found.cpu().numpy()
+            views = [features(model, view, side) for view in (pixels, pixels[:, :, ::-1])]
+            found = torch.stack(views, 1).permute(0, 1, 3, 4, 2).half().contiguous()
+            if not found.isfinite().all():
+                first = ", ".join(row.path for row in rows[:3])
+                raise InputError(f"{first}, …: a feature is not finite; check {encoder}.")
+            file.write(found.cpu().numpy().data)
 
 
 def input_side(encoder: Encoder, resolution: int) -> int:
