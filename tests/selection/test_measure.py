@@ -10,6 +10,7 @@ from commands import call
 from condense.base.errors import InputError
 from condense.base.shards import write_shard
 from condense.config.settings import Gadc
+from condense.images.subset import Chosen, write_subset
 from condense.reporting.portraits import principal_axes
 from condense.scoring.frechet import fit, frechet_distance
 from condense.scoring.manifold import compare
@@ -80,7 +81,8 @@ def ask(folder, *words):
         folder / "d.csv",
     ]
     names = ["--method", "random", "--budget", "4", "--objective", "gadc", "--encoder", "e", "--beta", 1]
-    call(measure, *names, *(word for pair in both for word in pair), *files, "--output", folder / "row.csv")
+    given = [*(word for pair in both for word in pair), *words]
+    call(measure, *names, *given, *files, "--output", folder / "row.csv")
     return pd.read_csv(folder / "row.csv").iloc[0]
 
 
@@ -92,6 +94,53 @@ def test_the_row_of_a_subset(files):
     assert (row["images"], row["classes"], row["seconds"]) == (8, 2, 3.5)
     nll = [draw(seed=seed)[1][:4].mean().item() for seed in (0, 1)]
     assert row["confidence"] == pytest.approx(np.mean(nll))
+
+
+def write_made(folder):
+    """Five made images of class a with their features and -log p, all files of one shard."""
+    features, surprise = draw(5, seed=7)
+    paths = [f"igd/4/1-of-1/a/{i}.png" for i in range(5)]
+    logs = {"log_probability": -surprise.numpy(), "log_runner_up": -surprise.numpy(), "paths": paths}
+    write_shard(folder / "me.h5", {}, [("a", 0, {"features": features.numpy(), "paths": paths})])
+    write_shard(folder / "mp.h5", {}, [("a", 0, logs)])
+    return features, surprise, [Chosen(path, "a", 0, i, made=True) for i, path in enumerate(paths)]
+
+
+def test_made_images_are_measured_by_their_own_features(files):
+    features, surprise, made = write_made(files)
+    real = [Chosen(f"b/{i:02}.png", "b", 1, i) for i in range(4)]
+    write_subset([*made[:3], *real], files / "subset.csv")
+    row = ask(files, "--made-features", files / "me.h5", "--made-probabilities", files / "mp.h5")
+    (all_a, _), (all_b, surprise_b) = draw(seed=0), draw(seed=1)
+    subset, every = torch.cat([features[:3], all_b[:4]]), torch.cat([all_a, all_b])
+    assert row["fid"] == pytest.approx(frechet_distance(fit(subset), fit(every)), rel=1e-9)
+    assert row["images"] == 7
+    means = [surprise[:3].mean().item(), surprise_b[:4].mean().item()]
+    assert row["confidence"] == pytest.approx(np.mean(means), rel=1e-12)
+    overlaps = [compare(features[:3], all_a, 2, 5), compare(all_b[:4], all_b, 3, 5)]
+    for name in ("precision", "recall", "density", "coverage"):
+        assert row[name] == pytest.approx(np.mean([getattr(found, name) for found in overlaps]), rel=1e-12)
+    assert not {"objective", "transport", "statistics"} & {*row.index}
+
+
+def test_made_images_beside_real_ones_of_a_class_are_measured_together():
+    features, surprise = draw()
+    added, unlikely = draw(5, seed=7)
+    found = measure_class(features, surprise, torch.tensor([2, 9]), SETTINGS, (added, unlikely))
+    subset = torch.cat([features[[2, 9]], added])
+    assert found["precision"] == compare(subset, features, 3, 5).precision < 1
+    assert found["confidence"] == pytest.approx(torch.cat([surprise[[2, 9]], unlikely]).mean().item())
+
+
+def test_made_images_without_features_are_named(files):
+    *_, made = write_made(files)
+    write_subset([*made, Chosen("b/00.png", "b", 1, 0)], files / "subset.csv")
+    with pytest.raises(InputError, match=r"made image igd/4/1-of-1/a/0\.png: give .* --made-features"):
+        ask(files)
+    (files / "row.csv").unlink(missing_ok=True)
+    write_subset([made[0]._replace(path="other.png"), Chosen("b/00.png", "b", 1, 0)], files / "subset.csv")
+    with pytest.raises(InputError, match=r"names other\.png, which is not embedded"):
+        ask(files, "--made-features", files / "me.h5", "--made-probabilities", files / "mp.h5")
 
 
 def test_a_subset_of_other_images_is_refused(files):

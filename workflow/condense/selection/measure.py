@@ -18,7 +18,7 @@ from condense.base.storage import replacing
 from condense.base.tables import read_table, write_table
 from condense.config.options import take
 from condense.config.settings import Gadc
-from condense.images.subset import by_class, read_subset
+from condense.images.subset import Chosen, by_class, read_subset
 from condense.scoring.frechet import frechet_distance
 from condense.scoring.manifold import compare
 from condense.selection.candidates import ImageClass, open_features
@@ -55,17 +55,28 @@ def measure(
     method: Annotated[str, typer.Option(help="Name of the method that chose the subset.")],
     budget: Annotated[str, typer.Option(help="Name of its budget.")],
     objective: Annotated[str, typer.Option(help="Name of the objective that the settings define.")],
+    made_features: Annotated[
+        list[Path] | None, typer.Option(help="Embeddings of the subset's made images, in whatever files.")
+    ] = None,
+    made_probabilities: Annotated[
+        list[Path] | None, typer.Option(help="Probabilities of its made images, in as many files.")
+    ] = None,
 ) -> None:
     """Measure a subset against its dataset, class by class, without training anything."""
     keep_freed_memory()
     chosen = by_class(read_subset(subset))
+    made = read_made(chosen, made_features or [], made_probabilities or [], subset)
     rows, seen = [], Moments()
     for images in _classes(features, probabilities):
-        at = positions(images, [row.path for row in chosen.pop(images.name, [])], subset)
+        own = chosen.pop(images.name, [])
+        if not own:
+            raise InputError(f"{subset} holds no image of class {images.name}; select anew.")
+        at = positions(images, [row.path for row in own if not row.made], subset)
         values = torch.from_numpy(images.features())
-        seen.add(values[at])
         nll = -torch.from_numpy(images.log_probability).double()
-        rows.append(measure_class(values, nll, at, settings))
+        added = made.get(images.name, (values[:0], nll[:0])) if made else None
+        seen.add(values[at] if added is None else torch.cat([values[at], added[0]]))
+        rows.append(measure_class(values, nll, at, settings, added))
     if chosen:
         raise InputError(f"{subset} names class {next(iter(chosen))}, which is not embedded; select anew.")
     with open_shard(everything) as file:
@@ -79,24 +90,51 @@ def measure(
     write_table(pd.DataFrame([row]), output)
 
 
-def measure_class(features: Tensor, nll: Tensor, chosen: Tensor, settings: Gadc) -> dict[str, float]:
+def read_made(
+    chosen: dict[str, list[Chosen]], features: Sequence[Path], probabilities: Sequence[Path], origin: Path
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Features [m, d] and -log p [m] of the made images of each class that has any."""
+    wanted = {name: [row.path for row in rows if row.made] for name, rows in chosen.items()}
+    found = {}
+    for images in _classes(features, probabilities):
+        if paths := wanted.pop(images.name, []):
+            at = positions(images, paths, origin)
+            nll = -torch.from_numpy(images.log_probability).double()
+            found[images.name] = torch.from_numpy(images.features())[at], nll[at]
+    if lost := next((paths for paths in wanted.values() if paths), None):
+        raise InputError(f"{origin} names the made image {lost[0]}: give its features by --made-features.")
+    return found
+
+
+def measure_class(
+    features: Tensor,
+    nll: Tensor,
+    chosen: Tensor,
+    settings: Gadc,
+    made: tuple[Tensor, Tensor] | None = None,
+) -> dict[str, float]:
     """Terms of the objective and overlap of the chosen images [m] with their class [n, d].
 
     Precision, recall, density and coverage (Kynkäänniemi et al. 2019, Naeem et al. 2020) take the subset for
-    the generated images; its precision is one, since every chosen image is an image of the class.
+    the generated images; the precision of real images is one, since they are images of the class. A subset
+    with `made` images (features and -log p) has no objective, which is one of choosing among the class.
     """
-    mean = dataclasses.replace(settings, confidence="mean")
-    objective = Objective(features[None], nll[None], mean)
-    terms = objective.terms(torch.zeros(1, dtype=torch.long), chosen[None])
-    found = {
-        "objective": objective.total(terms).item(),
-        "transport": terms.transport.item(),
-        "statistics": terms.statistics.item(),
-        "confidence": nll[chosen].mean().item(),
-    }
-    if len(chosen) > 1:
+    found = {}
+    subset = features[chosen]
+    own = nll[chosen]
+    if made is None:
+        mean = dataclasses.replace(settings, confidence="mean")
+        objective = Objective(features[None], nll[None], mean)
+        terms = objective.terms(torch.zeros(1, dtype=torch.long), chosen[None])
+        found["objective"] = objective.total(terms).item()
+        found |= {"transport": terms.transport.item(), "statistics": terms.statistics.item()}
+    else:
+        subset = torch.cat([subset, made[0]])
+        own = torch.cat([own, made[1]])
+    found["confidence"] = own.mean().item()
+    if len(subset) > 1:
         wide = min(WIDE_NEIGHBOURS, len(features) - 1)
-        found |= vars(compare(features[chosen], features, min(NEIGHBOURS, len(chosen) - 1), wide))
+        found |= vars(compare(subset, features, min(NEIGHBOURS, len(subset) - 1), wide))
     return found
 
 
@@ -105,9 +143,7 @@ def positions(images: ImageClass, paths: Sequence[str], origin: Path) -> Tensor:
     place = {path: number for number, path in enumerate(images.paths)}
     if missing := next((path for path in paths if path not in place), None):
         raise InputError(f"{origin} names {missing}, which is not embedded; select anew.")
-    if not paths:
-        raise InputError(f"{origin} holds no image of class {images.name}; select anew.")
-    return torch.tensor([place[path] for path in paths])
+    return torch.tensor([place[path] for path in paths], dtype=torch.long)
 
 
 def _classes(features: Sequence[Path], probabilities: Sequence[Path]) -> Iterator[ImageClass]:
