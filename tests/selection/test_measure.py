@@ -98,24 +98,24 @@ def test_the_row_of_a_subset(files):
 
 def write_made(folder):
     """Five made images of class a with their features and -log p, all files of one shard."""
-    features, surprise = draw(5, seed=7)
+    features, nll = draw(5, seed=7)
     paths = [f"igd/4/1-of-1/a/{i}.png" for i in range(5)]
-    logs = {"log_probability": -surprise.numpy(), "log_runner_up": -surprise.numpy(), "paths": paths}
+    logs = {"log_probability": -nll.numpy(), "log_runner_up": -nll.numpy(), "paths": paths}
     write_shard(folder / "me.h5", {}, [("a", 0, {"features": features.numpy(), "paths": paths})])
     write_shard(folder / "mp.h5", {}, [("a", 0, logs)])
-    return features, surprise, [Chosen(path, "a", 0, i, made=True) for i, path in enumerate(paths)]
+    return features, nll, [Chosen(path, "a", 0, i, made=True) for i, path in enumerate(paths)]
 
 
 def test_made_images_are_measured_by_their_own_features(files):
-    features, surprise, made = write_made(files)
+    features, nll, made = write_made(files)
     real = [Chosen(f"b/{i:02}.png", "b", 1, i) for i in range(4)]
     write_subset([*made[:3], *real], files / "subset.csv")
     row = ask(files, "--made-features", files / "me.h5", "--made-probabilities", files / "mp.h5")
-    (all_a, _), (all_b, surprise_b) = draw(seed=0), draw(seed=1)
+    (all_a, _), (all_b, nll_b) = draw(seed=0), draw(seed=1)
     subset, every = torch.cat([features[:3], all_b[:4]]), torch.cat([all_a, all_b])
     assert row["fid"] == pytest.approx(frechet_distance(fit(subset), fit(every)), rel=1e-9)
     assert row["images"] == 7
-    means = [surprise[:3].mean().item(), surprise_b[:4].mean().item()]
+    means = [nll[:3].mean().item(), nll_b[:4].mean().item()]
     assert row["confidence"] == pytest.approx(np.mean(means), rel=1e-12)
     overlaps = [compare(features[:3], all_a, 2, 5), compare(all_b[:4], all_b, 3, 5)]
     for name in ("precision", "recall", "density", "coverage"):
@@ -124,12 +124,12 @@ def test_made_images_are_measured_by_their_own_features(files):
 
 
 def test_made_images_beside_real_ones_of_a_class_are_measured_together():
-    features, surprise = draw()
+    features, nll = draw()
     added, unlikely = draw(5, seed=7)
-    found = measure_class(features, surprise, torch.tensor([2, 9]), SETTINGS, (added, unlikely))
+    found = measure_class(features, nll, torch.tensor([2, 9]), SETTINGS, (added, unlikely))
     subset = torch.cat([features[[2, 9]], added])
     assert found["precision"] == compare(subset, features, 3, 5).precision < 1
-    assert found["confidence"] == pytest.approx(torch.cat([surprise[[2, 9]], unlikely]).mean().item())
+    assert found["confidence"] == pytest.approx(torch.cat([nll[[2, 9]], unlikely]).mean().item())
 
 
 def test_made_images_without_features_are_named(files):
