@@ -30,6 +30,7 @@ from condense.diffusion.transformer import Transformer, build
 from condense.plan.estimate import operations
 from condense.training.data import Latents, Sources
 from condense.training.examples import Examples
+from condense.training.losses import Denoising
 from condense.training.trainer import Trainer
 from condense.training.workers import joined
 
@@ -92,7 +93,8 @@ def our_step(size: str, objective: str, batch: int) -> Callable[[], None]:
     training = Training(batch=batch)
     with joined() as workers:
         examples = Examples(Sources(latents), objective, training, Recipe(), 0, workers)
-        return Trainer(network(size, objective), examples, training, workers).advance
+        losses = Denoising(examples.objective.losses, 0.5)
+        return Trainer(network(size, objective), examples, losses, training, workers).advance
 
 
 def sampler(size: str, objective: str, batch: int, ours: bool) -> Callable[[], None]:

@@ -21,9 +21,9 @@ from condense.images.subset import Chosen, write_subset
 from condense.training.captions import captions, captions_of
 from condense.training.data import Latents, Sources, read_captions, read_patches
 from condense.training.examples import Examples
+from condense.training.losses import aligned
 from condense.training.patches import features, input_side, patches
 from condense.training.train import train
-from condense.training.trainer import _alignment
 from condense.training.workers import Workers
 from texts import write_text_encoder
 
@@ -227,7 +227,7 @@ def test_a_feature_map_is_brought_to_the_grid_of_the_tokens():
     tokens, features = torch.randn(2, 16, 6), torch.randn(2, 6)
     coarse = features[:, None, None].expand(2, 2, 2, 6)
     expected = -torch.cosine_similarity(tokens, features[:, None], dim=-1).mean(1)
-    torch.testing.assert_close(_alignment(tokens, coarse), expected)
+    torch.testing.assert_close(aligned(tokens, coarse), expected)
 
 
 @pytest.mark.parametrize("objective", ["flow", "adm"])

@@ -36,6 +36,7 @@ from condense.training import state
 from condense.training.data import Sources, read_captions, read_latents, read_patches
 from condense.training.examples import Examples
 from condense.training.history import Log, write_history
+from condense.training.losses import Denoising
 from condense.training.trainer import Trainer
 from condense.training.workers import joined, launch
 
@@ -80,7 +81,9 @@ def train(
     folder = state_folder / hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
     with joined() as group:
         examples = Examples(sources, objective, training, recipe, seed, group)
-        trainer = Trainer(initialised(sources, objective, network, recipe, seed), examples, training, group)
+        losses = Denoising(examples.objective.losses, recipe.alignment_weight)
+        start = initialised(sources, objective, network, recipe, seed)
+        trainer = Trainer(start, examples, losses, training, group)
         for other, differing in [] if group.rank else state.relatives(folder, identity):
             say(f"{other} holds states of another run (other {', '.join(differing)}), which are not taken up")
         trainer.restore(state.newest(folder, identity))

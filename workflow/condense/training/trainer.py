@@ -1,17 +1,16 @@
 """One training as a state that is advanced step by step: network, average, optimiser, history."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from condense.base.compile import compile_network
 from condense.base.errors import InputError
 from condense.config.settings import Training
-from condense.diffusion.transformer import Transformer
-from condense.training.alignment import alignment_losses
 from condense.training.examples import Batch, Examples
+from condense.training.losses import Losses
 from condense.training.workers import Workers
 
 COLUMNS = ("loss", "gradient_norm", "learning_rate")
@@ -19,19 +18,37 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class Trainer:
-    """Optimises a network; on CUDA compiled, in bf16 with fp32 master weights, elsewhere in fp32."""
+    """Optimises a network; on CUDA compiled, in bf16 with fp32 master weights, elsewhere in fp32.
+
+    Args:
+        network: What is trained; the loss alone calls it.
+        examples: Gives the batch of each step.
+        losses: Loss of each example of a batch.
+        training: Settings of optimiser and average.
+        workers: This process among those that train.
+        trainable: Whether the parameter of a name is trained, averaged and saved, or stays as it is.
+    """
 
     def __init__(
-        self, network: Transformer, examples: Examples, training: Training, workers: Workers
+        self,
+        network: nn.Module,
+        examples: Examples,
+        losses: Losses,
+        training: Training,
+        workers: Workers,
+        trainable: Callable[[str], bool] = lambda name: True,
     ) -> None:
-        self.examples, self.training, self.workers = examples, training, workers
+        self.examples, self.losses, self.training, self.workers = examples, losses, training, workers
         self.network = network.to(workers.device).train()
+        for name, value in self.network.named_parameters():
+            value.requires_grad_(trainable(name))
+        named = self.network.named_parameters()
+        self.parameters = {name: value for name, value in named if value.requires_grad}
         self.mixed = workers.device.type == "cuda"
         if self.mixed:
             torch.set_float32_matmul_precision("high")  # TF32 where bf16 does not reach
             compile_network(self.network, workers.device)
         self.wrapped = workers.wrap(self.network)
-        self.parameters = dict(self.network.named_parameters())
         self.average = {name: value.detach().clone() for name, value in self.parameters.items()}
         self.optimiser = torch.optim.AdamW(
             self.parameters.values(),
@@ -68,27 +85,12 @@ class Trainer:
         for number, part in enumerate(parts, 1):
             alone = self.workers.count > 1 and number < len(parts)  # workers meet at the last part
             with self.wrapped.no_sync() if alone else nullcontext():
-                loss = self._losses(part).sum() / len(batch)
+                with torch.autocast(self.workers.device.type, torch.bfloat16, enabled=self.mixed):
+                    losses = self.losses(self.wrapped, part)
+                loss = losses.sum() / len(batch)
                 loss.backward()
             total += loss.detach()
         return total
-
-    def _losses(self, part: Batch) -> Tensor:
-        """Loss [b] of each example."""
-        projected = []
-
-        def predict(x: Tensor, t: Tensor) -> Tensor:
-            if part.features is None:
-                return self.wrapped(x, t, part.labels, part.text)
-            prediction, tokens = self.wrapped(x, t, part.labels, part.text, project=True)
-            projected.append(tokens)
-            return prediction
-
-        with torch.autocast(self.workers.device.type, torch.bfloat16, enabled=self.mixed):
-            losses = self.examples.objective.losses(predict, part.clean, part.time, part.noise)
-        if part.features is not None:
-            losses = losses + self.examples.recipe.alignment_weight * _alignment(*projected, part.features)
-        return losses
 
     def check(self) -> None:
         """Move the recent losses to the history; stop at the first that is not finite."""
@@ -133,12 +135,3 @@ class Trainer:
         """Averaged weights by name, with the buffers, but without what only the alignment needs."""
         every = dict(self.network.state_dict()) | (average or self.average)
         return {name: value for name, value in every.items() if not name.startswith("projectors.")}
-
-
-def _alignment(projected: Tensor, features: Tensor) -> Tensor:
-    """Alignment loss [b] of tokens [b, n, d] with a feature map [b, h, w, d], brought to the tokens' grid."""
-    side, features = round(projected.shape[1] ** 0.5), features.float()
-    if features.shape[1] != side:
-        resized = F.interpolate(features.permute(0, 3, 1, 2), (side, side), mode="bilinear")
-        features = resized.permute(0, 2, 3, 1)
-    return alignment_losses(projected, features.flatten(1, 2))
