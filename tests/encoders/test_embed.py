@@ -11,6 +11,7 @@ from PIL import Image
 from commands import call
 from condense.base.errors import InputError
 from condense.base.shards import open_shard, read_text
+from condense.base.storage import locked
 from condense.config.settings import Images
 from condense.encoders import embed as module
 from condense.encoders.embed import embed, embed_shard
@@ -161,6 +162,11 @@ def test_a_run_that_was_killed_goes_on(root: Path, cnn: Path, tmp_path: Path) ->
     next(state.glob("*.npz")).write_bytes(b"PK\3\4 torn")
     embed_folder(root, cnn, output)
     assert output.read_bytes() == (tmp_path / "whole.h5").read_bytes()
+
+
+def test_a_shard_that_another_process_embeds_is_refused(root: Path, cnn: Path, tmp_path: Path) -> None:
+    with locked(tmp_path / "e.state"), pytest.raises(InputError, match=r"e\.state is in use by process"):
+        embed_folder(root, cnn, tmp_path / "e.h5")
 
 
 def test_kept_classes_of_another_encoder_or_other_images_are_not_taken(

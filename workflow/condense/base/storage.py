@@ -1,17 +1,21 @@
 """Outputs appear whole or not at all: write beside the target, then rename."""
 
 import errno
+import fcntl
 import glob
 import hashlib
 import os
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from condense.base.errors import InputError
+from condense.base.progress import say
 
 REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
+UNLOCKABLE = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)  # file systems mounted without locks
 UMASK = os.umask(0)
 os.umask(UMASK)
 
@@ -54,6 +58,47 @@ def _refusal(error: Exception, path: Path) -> str | None:
         number = found and int(found[1])
     elsewhere = getattr(error, "filename", None) and not str(error.filename).startswith(str(path.parent))
     return os.strerror(number) if number in REFUSALS and not elsewhere else None
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a folder, which may not exist yet, for this process alone, by a file `{folder}.lock` beside it.
+
+    However the process ends, the lock ends with it; the file stays and means nothing by itself.
+    Raises InputError, which names the process that holds the lock, or says why the file cannot be written.
+    """
+    path = folder.with_name(f"{folder.name}.lock")
+    descriptor = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # NFS locks only what is open for writing
+        _lock(descriptor, folder)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    except OSError as error:
+        raise InputError(
+            f"{path} could not be written ({error.strerror}): free space or allow writing there."
+        ) from None
+    else:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    """Take the lock at once or not at all; say so where the file system has no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 1000).decode() or "another process"
+        raise InputError(
+            f"{folder} is in use by {holder}: wait until that ends, or stop it; then run again."
+        ) from None
+    except OSError as error:
+        if error.errno not in UNLOCKABLE:
+            raise
+        say(f"{folder} cannot be locked ({error.strerror}): see to it that this job runs only once")
 
 
 def file_digest(path: Path) -> str:

@@ -1,12 +1,8 @@
 """Stage 2: features of every image of a shard, class by class, resumable after any interruption."""
 
-import hashlib
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -16,11 +12,11 @@ from condense.base.errors import InputError
 from condense.base.memory import keep_freed_memory
 from condense.base.progress import say, track
 from condense.base.shards import write_shard
-from condense.base.storage import replacing
 from condense.config.options import take
 from condense.config.settings import Images
 from condense.encoders.encoder import Encoder
 from condense.images.decoding import centre_crop
+from condense.images.finished import Finished, resumable
 from condense.images.index import Row, read_index
 from condense.images.sources import Batch, batches, source
 
@@ -77,23 +73,6 @@ def _encode(encoder: Encoder, batch: Batch) -> np.ndarray:
     return features
 
 
-def _state_file(state: Path, rows: list[Row], encoder: Encoder, size: int | None) -> Path:
-    """Where one class's features are kept until the shard is whole; other images, another file."""
-    key = repr((encoder.digest, size, [(row.path, row.bytes) for row in rows]))
-    return state / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.npz"
-
-
-def _restore(path: Path) -> tuple[np.ndarray, list[str], list[tuple[str, str]]] | None:
-    """A class embedded in an earlier run, None where there is none or it is damaged."""
-    if not path.exists():
-        return None
-    damage = suppress(OSError, ValueError, KeyError, EOFError, BadZipFile)
-    with damage, path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-        bad = [(str(path), str(reason)) for path, reason in kept["unreadable"].reshape(-1, 2)]
-        return kept["features"], [str(path) for path in kept["paths"]], bad
-    return None
-
-
 def _refuse(unreadable: list[tuple[str, str]], total: int) -> None:
     """Name the images that cannot be read in one sentence."""
     named = "; ".join(reason for _, reason in unreadable[:NAMED])
@@ -112,15 +91,15 @@ def embed_shard(
     Each class is kept in `state` as soon as it is done, so that an interrupted run goes on with the next.
     Raises InputError that names unreadable images, unless they are skipped, and a class left empty.
     """
-    classes = read_index(index)
-    files = {name: _state_file(state, rows, encoder, size) for name, rows in classes.items()}
-    done = {name: kept for name, file in files.items() if (kept := _restore(file)) is not None}
+    classes, finished = read_index(index), Finished(state, encoder.digest, size)
+    kept = {name: finished.read(rows) for name, rows in classes.items()}
+    done = {name: _restored(**arrays) for name, arrays in kept.items() if arrays}
     if done:
         say(f"embed: {len(done)} of {len(classes)} classes are there from an earlier run")
     missing = {name: rows for name, rows in classes.items() if name not in done}
     for name, features, paths, bad in embed_classes(missing, encoder, images, size, workers):
-        with replacing(files[name]) as beside, beside.open("wb") as file:
-            np.savez(file, features=features, paths=np.array(paths, str), unreadable=np.array(bad, str))
+        named = {"paths": np.array(paths, str), "unreadable": np.array(bad, str)}
+        finished.write(classes[name], features=features, **named)
         done[name] = features, paths, bad
     unreadable = [bad for name in classes for bad in done[name][2]]
     if unreadable and images.unreadable == "fail":
@@ -131,6 +110,14 @@ def embed_shard(
     for path, reason in unreadable:
         say(f"skipped {path}: {reason}")
     return [_group(name, rows[0].class_index, done[name]) for name, rows in classes.items()]
+
+
+def _restored(
+    features: np.ndarray, paths: np.ndarray, unreadable: np.ndarray
+) -> tuple[np.ndarray, list[str], list[tuple[str, str]]]:
+    """A class embedded in an earlier run: features, their paths, (path, reason) of the unreadable."""
+    bad = [(str(path), str(reason)) for path, reason in unreadable.reshape(-1, 2)]
+    return features, [str(path) for path in paths], bad
 
 
 def _group(name: str, number: int, kept: tuple) -> tuple[str, int, dict]:
@@ -156,9 +143,9 @@ def embed(
     """Embed a shard of images; where it was interrupted it goes on with the classes that are missing."""
     keep_freed_memory()
     network = Encoder(encoder, "cuda" if torch.cuda.is_available() else "cpu")
-    groups = embed_shard(index, network, images, state, size, workers)
+    with resumable(state):
+        groups = embed_shard(index, network, images, state, size, workers)
+        write_shard(output, {"encoder": network.name, "digest": network.digest}, groups)
     skipped = sum(len(arrays["unreadable"]) for *_, arrays in groups)
-    write_shard(output, {"encoder": network.name, "digest": network.digest}, groups)
-    shutil.rmtree(state, ignore_errors=True)
     count = sum(len(arrays["paths"]) for *_, arrays in groups)
     say(f"{count} images embedded, {skipped} skipped as unreadable -> {output}")

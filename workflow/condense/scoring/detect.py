@@ -1,6 +1,5 @@
 """Stage score, first half: features of the study's images and of a run's samples, by one detector, once."""
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +21,7 @@ from condense.encoders.classify import column_of
 from condense.encoders.detectors import FILES, open_detector
 from condense.encoders.embed import embed_shard
 from condense.encoders.encoder import apply_head
+from condense.images.finished import resumable
 from condense.images.index import class_names
 
 
@@ -55,9 +55,9 @@ def reference(
 ) -> None:
     """Compute the detector's features of a shard's images, cropped as a generator sees them."""
     detector = open_detector(encoder, resize)
-    groups = embed_shard(index, detector, images, state, size=resolution)
-    write_shard(output, {"encoder": detector.name, "digest": detector.digest}, groups)
-    shutil.rmtree(state, ignore_errors=True)
+    with resumable(state):
+        groups = embed_shard(index, detector, images, state, size=resolution)
+        write_shard(output, {"encoder": detector.name, "digest": detector.digest}, groups)
 
 
 def detect(
