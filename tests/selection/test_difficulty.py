@@ -7,17 +7,19 @@ import torch
 from torch.testing import assert_close
 
 from commands import call
-from condense.base.artefacts import write_artefact
+from condense.base.artefacts import read_artefact, write_artefact
 from condense.base.errors import InputError
 from condense.base.seeds import stream
 from condense.base.shards import write_shard
+from condense.base.storage import locked
 from condense.config.settings import Network
 from condense.diffusion import adm
 from condense.diffusion.transformer import build
 from condense.images.index import index as stage_index
+from condense.selection import difficulty as measuring
 from condense.selection.candidates import add_scores, list_classes
 from condense.selection.difficulty import TIMES, denoising_losses, difficulty
-from condense.selection.margins import _perceptron, accumulate_margins, margin
+from condense.selection.margins import accumulate_margins, margin
 from condense.selection.select import select
 
 
@@ -59,7 +61,9 @@ def test_a_flow_that_knows_its_one_image_has_no_loss_on_it():
     assert loss.item() < 1e-9
 
 
-def test_images_of_a_shard_are_scored_through_the_command(tmp_path):
+@pytest.fixture
+def words(tmp_path) -> list:
+    """Command line for a shard of two classes of three images, and a generator that knows them."""
     from PIL import Image
 
     for name in ("n01440764", "n02102040"):
@@ -73,10 +77,14 @@ def test_images_of_a_shard_are_scored_through_the_command(tmp_path):
     about = {"objective": "adm", "network": vars(network), "classes": 2, "shape": [3, 8, 8]}
     write_artefact(tmp_path / "w.safetensors", about, built.state_dict())
     images = ["--root", str(tmp_path / "images")]
+    call(stage_index, *images, "--output", tmp_path / "index.csv")
+    words = ["--index", tmp_path / "index.csv", "--weights", tmp_path / "w.safetensors", "--resolution", 8]
+    return [*images, *words, "--state", tmp_path / "state"]
+
+
+def test_images_of_a_shard_are_scored_through_the_command(tmp_path, words):
     index, output = tmp_path / "index.csv", tmp_path / "scores.h5"
-    call(stage_index, *images, "--output", index)
-    words = ["--index", index, "--weights", tmp_path / "w.safetensors", "--resolution", 8, "--output", output]
-    call(difficulty, *images, *words)
+    call(difficulty, *words, "--output", output)
     with h5py.File(output) as file:
         rows = [len(file[name]["score"]) for name in file]
         assert np.isfinite(file["n01440764"]["score"][()]).all()
@@ -84,6 +92,45 @@ def test_images_of_a_shard_are_scored_through_the_command(tmp_path):
     subset = tmp_path / "subset.csv"
     call(select, "--kind", "d2c", "--index", index, "--scores", output, "--budget", 2, "--output", subset)
     assert len(subset.read_text().splitlines()) == 5
+
+
+def test_interrupted_it_goes_on_with_the_missing_class_to_the_same_bytes(tmp_path, words, monkeypatch):
+    call(difficulty, *words, "--output", tmp_path / "whole.h5")
+    seen, measure = [], measuring.denoising_losses
+
+    def stop(predict, clean, objective, names):
+        if seen and not (tmp_path / "once").exists():
+            (tmp_path / "once").touch()
+            raise ZeroDivisionError
+        seen.append(names[0].split("/")[0])
+        return measure(predict, clean, objective, names)
+
+    monkeypatch.setattr(measuring, "denoising_losses", stop)
+    with pytest.raises(ZeroDivisionError):
+        call(difficulty, *words, "--output", tmp_path / "scores.h5")
+    said = call(difficulty, *words, "--output", tmp_path / "scores.h5")
+    assert "1 of 2 classes are there already" in said
+    assert seen == ["n01440764", "n02102040"]
+    assert (tmp_path / "scores.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
+    assert not (tmp_path / "state").exists()
+
+
+def test_classes_measured_by_other_weights_are_not_taken(tmp_path, words, monkeypatch):
+    call(difficulty, *words, "--output", tmp_path / "first.h5")
+    monkeypatch.setattr(measuring, "write_shard", lambda *given: 1 / 0)  # leaves its state
+    with pytest.raises(ZeroDivisionError):
+        call(difficulty, *words, "--output", tmp_path / "lost.h5")
+    monkeypatch.undo()
+    weights = tmp_path / "w.safetensors"
+    about, tensors = read_artefact(weights, "a generator")
+    write_artefact(weights, about, {name: value + 0.1 for name, value in tensors.items()})
+    assert "already" not in call(difficulty, *words, "--output", tmp_path / "second.h5")
+    assert (tmp_path / "first.h5").read_bytes() != (tmp_path / "second.h5").read_bytes()
+
+
+def test_a_shard_that_another_process_measures_is_refused(tmp_path, words):
+    with locked(tmp_path / "state"), pytest.raises(InputError, match="state is in use by process"):
+        call(difficulty, *words, "--output", tmp_path / "scores.h5")
 
 
 def test_the_margin_is_the_own_entry_minus_the_largest_other():

@@ -58,4 +58,5 @@ rule difficulty:
         code=code("selection.difficulty"),
     shell:
         "exec python -m condense --threads 1 difficulty {params.options} --index {input.index}"
-        " --output {output} > {log} 2>&1"
+        " --output {output} --state results/state/difficulty/{wildcards.method}/{wildcards.scatteritem}"
+        " > {log} 2>&1"

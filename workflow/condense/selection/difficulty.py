@@ -1,6 +1,8 @@
 """Stage difficulty: how hard a trained generator finds each image, by its denoising loss, class by class."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -9,18 +11,21 @@ import torch
 import typer
 from torch import Tensor
 
+from condense.base.digest import code
 from condense.base.errors import InputError
 from condense.base.memory import keep_freed_memory
 from condense.base.progress import say, track
 from condense.base.seeds import stream
 from condense.base.shards import write_shard
+from condense.base.storage import file_digest
 from condense.config.options import take
 from condense.config.settings import Autoencoder, Images
 from condense.diffusion import autoencoders
 from condense.diffusion.adm import Predict
 from condense.diffusion.generator import Description, read_generator
 from condense.diffusion.objectives import process_of
-from condense.images.index import read_index
+from condense.images.finished import Finished, resumable
+from condense.images.index import Row, read_index
 from condense.images.sources import batches, centre_crop, source
 
 TIMES = 10  # at which the loss of an image is measured, evenly spaced
@@ -33,43 +38,71 @@ def difficulty(
     weights: Annotated[Path, typer.Option(help="Generator, from `train` or `import-checkpoint`.")],
     resolution: Annotated[int, typer.Option(help="Side of the images that the generator knows, in pixels.")],
     output: Annotated[Path, typer.Option(help="Denoising loss of each image (HDF5).")],
+    state: Annotated[Path, typer.Option(help="Folder from which an interrupted run goes on.")],
     images: Images,
     autoencoder: Autoencoder,
 ) -> None:
     """Measure how hard a generator finds each image: its denoising loss, the mean over noise levels."""
     keep_freed_memory()
+    classes = read_index(index)
+    with resumable(state):
+        known = (code("selection.difficulty"), file_digest(weights), resolution, autoencoder)
+        finished = Finished(state, *known)
+        found = {name: finished.read(rows) for name, rows in classes.items()}
+        missing = {name: rows for name, rows in classes.items() if found[name] is None}
+        if len(missing) < len(classes):
+            say(f"difficulty: {len(classes) - len(missing)} of {len(classes)} classes are there already")
+        for name, paths, losses in measure_classes(missing, weights, resolution, images, autoencoder):
+            found[name] = {"score": np.array(losses, np.float32), "paths": np.array(paths, str)}
+            finished.write(classes[name], **found[name])
+        groups = [
+            (name, rows[0].class_index, found[name] | {"paths": [str(path) for path in found[name]["paths"]]})
+            for name, rows in classes.items()
+            if len(found[name]["paths"])
+        ]
+        write_shard(output, {"generator": str(weights)}, groups)
+    say(f"{sum(len(arrays['paths']) for *_, arrays in groups)} images -> {output}")
+
+
+def measure_classes(
+    classes: dict[str, list[Row]], weights: Path, resolution: int, images: Images, autoencoder: Autoencoder
+) -> Iterator[tuple[str, list[str], list[float]]]:
+    """Yield (class, paths of its readable images, denoising loss of each), in order.
+
+    Raises InputError for an image that cannot be read, unless such are skipped, and for a shape or a class
+    that the generator does not know.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network, captions, about = read_generator(weights, device)
     model = autoencoders.load(autoencoder, device)
-    opened, classes = source(images), read_index(index)
+    opened = source(images)
     groups = [
-        [(row.path, row.class_index, name) for row in rows[at : at + BATCH]]
-        for name, rows in classes.items()
+        [row.path for row in rows[at : at + BATCH]]
+        for rows in classes.values()
         for at in range(0, len(rows), BATCH)
     ]
-    found: dict[str, list[tuple[str, float]]] = {name: [] for name in classes}
-    stream_of = batches(groups, lambda item: np.asarray(centre_crop(opened.open(item[0]), resolution)))
-    for batch in track(stream_of, "difficulty", len(groups)):
-        if batch.unreadable and images.unreadable == "fail":
-            raise InputError(
-                f"{batch.unreadable[0][1]}; repair or remove it, or set images.unreadable: skip."
-            )
-        if not batch.paths:
-            continue
-        paths, numbers, (name, *_) = zip(*batch.paths, strict=True)
-        label = torch.full((len(paths),), _label(name, numbers[0], about, weights), device=device)
-        text = {} if captions is None else {"text": captions[label]}
-        clean, _ = model.encode(torch.from_numpy(batch.pixels).to(device).permute(0, 3, 1, 2) / 127.5 - 1)
-        if clean.shape[1:] != about.shape:
-            raise InputError(f"{weights} takes {about.shape}, the images give {tuple(clean.shape[1:])}.")
-        predict = _conditioned(network, label, text)
-        loss = denoising_losses(predict, clean, about.objective, paths)
-        found[name] += zip(paths, loss.tolist(), strict=True)
-    groups = [
-        (name, rows[0].class_index, _arrays(found[name])) for name, rows in classes.items() if found[name]
-    ]
-    write_shard(output, {"generator": str(weights)}, groups)
-    say(f"{sum(map(len, found.values()))} images -> {output}")
+    decoded = batches(groups, lambda path: np.asarray(centre_crop(opened.open(path), resolution)))
+    stream_of = iter(track(decoded, "difficulty", len(groups)))
+    for name, rows in classes.items():
+        paths, losses = [], []
+        for batch in islice(stream_of, math.ceil(len(rows) / BATCH)):
+            if batch.unreadable and images.unreadable == "fail":
+                raise InputError(
+                    f"{batch.unreadable[0][1]}; repair or remove it, or set images.unreadable: skip."
+                )
+            if not batch.paths:
+                continue
+            number = _label(name, rows[0].class_index, about, weights)
+            label = torch.full((len(batch.paths),), number, device=device)
+            text = {} if captions is None else {"text": captions[label]}
+            pixels = torch.from_numpy(batch.pixels).to(device).permute(0, 3, 1, 2)
+            clean, _ = model.encode(pixels / 127.5 - 1)
+            if clean.shape[1:] != about.shape:
+                raise InputError(f"{weights} takes {about.shape}, the images give {tuple(clean.shape[1:])}.")
+            predict = _conditioned(network, label, text)
+            losses += denoising_losses(predict, clean, about.objective, tuple(batch.paths)).tolist()
+            paths += batch.paths
+        yield name, paths, losses
 
 
 @torch.inference_mode()
@@ -106,8 +139,3 @@ def _label(name: str, number: int, about: Description, weights: Path) -> int:
     if name not in about.names:
         raise InputError(f"{weights} does not know class {name!r}; it knows classes by their WordNet ids.")
     return about.names.index(name)
-
-
-def _arrays(rows: list[tuple[str, float]]) -> dict:
-    paths, losses = zip(*rows, strict=True)
-    return {"score": np.array(losses, np.float32), "paths": list(paths)}
