@@ -19,7 +19,7 @@ from condense.images.index import index as stage_index
 from condense.selection import difficulty as measuring
 from condense.selection.candidates import add_scores, list_classes
 from condense.selection.difficulty import TIMES, denoising_losses, difficulty
-from condense.selection.margins import accumulate_margins, margin
+from condense.selection.margins import _perceptron, accumulate_margins, margin
 from condense.selection.select import select
 
 

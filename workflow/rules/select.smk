@@ -20,6 +20,8 @@ rule select:
     conda:
         "../../envs/select.yaml"
     threads: 1
+    resources:
+        gpu=lambda wildcards: PLAN.selection_gpus(wildcards.method),
     params:
         inputs=lambda wildcards, input: PLAN.flags(input),
         options=lambda wildcards: PLAN.options.select(

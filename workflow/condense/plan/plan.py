@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from condense.config import published, study
+from condense.config.methods import Gadc
 from condense.plan.files import Files
 from condense.plan.rule_inputs import RuleInputs
 from condense.plan.rule_options import RuleOptions, named
@@ -49,6 +50,10 @@ class Plan:
     def published(self) -> str:
         """Digest of the published values, where the study prints them: corrected ones make tables anew."""
         return published.digest() if self.study.published else ""
+
+    def selection_gpus(self, method: str) -> int:
+        """GPUs that a selection can use: GADC's matrix products run on one, other methods on the CPU."""
+        return int(isinstance(self.study.methods[method], Gadc))
 
     @staticmethod
     def flags(files: Mapping[str, str | list[str]]) -> str:

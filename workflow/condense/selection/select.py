@@ -45,11 +45,13 @@ def select(
     diagnostics: Annotated[Path | None, typer.Option(help="Table of one row per class and budget.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the method in the table.")] = None,
     budget_name: Annotated[list[str] | None, typer.Option(help="Names of the budgets in the table.")] = None,
-    device: Annotated[str, typer.Option(help="Where to compute: cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")] = "auto",
 ) -> None:
     """Choose the images of each class."""
     keep_freed_memory()
     counts, names = _budgets(method, budget, budget_name, output)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     if device not in CLASSES_AT_ONCE or (device == "cuda" and not torch.cuda.is_available()):
         raise InputError(f"there is no device {device} here; give --device cpu.")
     if (features is None) == (index is None):
