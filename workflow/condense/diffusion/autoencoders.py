@@ -8,6 +8,8 @@ from torch import Tensor
 from condense.base.errors import InputError
 from condense.config.settings import Autoencoder
 
+MEMORY = 2 << 30  # bytes: 10 images of 256 pixels at a time with Stable Diffusion's autoencoder, 2 of 512
+
 
 class Pixels:
     """The identity: images are their own latents."""
@@ -22,24 +24,39 @@ class Pixels:
 
 
 class Diffusers:
-    """An autoencoder of diffusers; latents are scaled so that a generator sees about unit variance."""
+    """An autoencoder of diffusers; latents are scaled so that a generator sees about unit variance.
+
+    It works through a batch in pieces whose activations fit `MEMORY`, at least an image at a time.
+    """
 
     def __init__(self, model: torch.nn.Module) -> None:
         self.model = model.eval().requires_grad_(False)
         self.scale = float(getattr(model.config, "scaling_factor", 1.0))
+        widths = model.config.block_out_channels
+        self.factor = 2 ** (len(widths) - 1)  # pixels per latent pixel, along a side
+        # measured: at its widest three float32 maps of full resolution, as wide as the second level
+        self.bytes_per_pixel = 3 * 4 * max(widths[:2])
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Images [b, 3, h, w] in [-1, 1] -> posterior mean and standard deviation [b, c, h', w'], scaled."""
-        encoded = self.model.encode(images)
-        if hasattr(encoded, "latent_dist"):
-            return encoded.latent_dist.mean * self.scale, encoded.latent_dist.std * self.scale
-        return encoded.latents * self.scale, None
+        encoded = [self.model.encode(piece) for piece in self._pieces(images, 1)]
+        if not hasattr(encoded[0], "latent_dist"):
+            return torch.cat([piece.latents for piece in encoded]) * self.scale, None
+        posteriors = [piece.latent_dist for piece in encoded]
+        mean, deviation = (torch.cat([getattr(p, name) for p in posteriors]) for name in ("mean", "std"))
+        return mean * self.scale, deviation * self.scale
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
         """Latents [b, c, h', w'] -> images [b, 3, h, w], about in [-1, 1]."""
-        return self.model.decode(latents / self.scale).sample
+        pieces = self._pieces(latents / self.scale, self.factor)
+        return torch.cat([self.model.decode(piece).sample for piece in pieces])
+
+    def _pieces(self, batch: Tensor, factor: int) -> tuple[Tensor, ...]:
+        """Parts of a batch that fit the memory; an image has `factor` times the pixels of its sides."""
+        pixels = factor**2 * batch.shape[2] * batch.shape[3]
+        return batch.split(max(1, MEMORY // (pixels * self.bytes_per_pixel)))
 
 
 def load(autoencoder: Autoencoder, device: torch.device) -> Pixels | Diffusers:
