@@ -54,6 +54,13 @@ def test_batch_size_and_shards_change_no_pixel_by_more_than_a_level(weights, tmp
         assert np.abs(again.astype(int) - images).max() <= 1
 
 
+def test_there_may_be_more_parts_than_images(weights, tmp_path):
+    whole, _, _ = images_of(weights, tmp_path, images=4)
+    images, labels, ids = images_of(weights, tmp_path, parts=6, images=4)
+    assert np.abs(images.astype(int) - whole).max() <= 1
+    assert sorted(labels) == ids.tolist() == [0, 1, 2, 3]
+
+
 def test_labels_are_exactly_balanced_and_in_an_order_of_the_seed(weights, tmp_path):
     _, labels, ids = images_of(weights, tmp_path)
     assert np.bincount(labels).tolist() == [5] * 4

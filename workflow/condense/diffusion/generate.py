@@ -44,26 +44,27 @@ def generate(
     network, captions, about = read_generator(weights, device)
     if reason := misfit(about.objective, sampling.sampler):
         raise InputError(f"{weights}: {reason}.")
+    labels = labels_of(about.classes, sampling)
     compiled = compile_network(network, device)
     model = autoencoders.load(autoencoder, device)
     part, parts = map(int, shard.split("-of-"))
     bounds = [sampling.images * i // parts for i in range(parts + 1)]
-    ids = range(bounds[part - 1], bounds[part])
-    every = labels_of(about.classes, sampling)
-    images = []
+    ids = range(bounds[part - 1], bounds[part])  # none, where there are more parts than images
+    _, channels, height, width = model.decode(torch.zeros(1, *about.shape, device=device)).shape
+    images = np.empty((len(ids), height, width, channels), np.uint8)
     for start in track(range(0, len(ids), sampling.batch), "generating"):
         chosen = list(ids[start : start + sampling.batch])
         # a smaller last batch would be compiled anew: fill it with copies of its last image
         filling = min(sampling.batch, len(ids)) - len(chosen) if compiled else 0
         drawn = chosen + chosen[-1:] * filling
-        labels = every[drawn].to(device)
-        text = None if captions is None else captions[labels]
-        predict = guide(network, labels, sampling.guidance, sampling.guided_channels, text)
+        given = labels[drawn].to(device)
+        text = None if captions is None else captions[given]
+        predict = guide(network, given, sampling.guidance, sampling.guided_channels, text)
         latents = draw(predict, device, drawn, about.shape, sampling)[: len(chosen)]
-        images.append(to_pixels(model.decode(latents.float()), chosen, weights))
+        images[start : start + len(chosen)] = to_pixels(model.decode(latents.float()), chosen, weights)
     with replacing(output) as beside, beside.open("wb") as file:
         numbers = np.array(ids, dtype=np.int64)
-        np.savez(file, images=np.concatenate(images), labels=every.numpy()[numbers], ids=numbers)
+        np.savez(file, images=images, labels=labels.numpy()[numbers], ids=numbers)
 
 
 def merge_samples(
