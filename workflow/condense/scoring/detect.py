@@ -1,6 +1,7 @@
 """Stage score, first half: features of the study's images and of a run's samples, by one detector, once."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,6 @@ import typer
 
 from condense.base.artefacts import read_artefact
 from condense.base.errors import InputError
-from condense.base.gaussian import Moments
 from condense.base.progress import track
 from condense.base.shards import create, put, write_shard
 from condense.base.storage import replacing
@@ -23,6 +23,8 @@ from condense.encoders.embed import embed_shard
 from condense.encoders.encoder import apply_head
 from condense.images.finished import resumable
 from condense.images.index import class_names
+from condense.images.sources import batches
+from condense.scoring.image_sets import collect
 
 
 def fetch_inception(
@@ -70,28 +72,26 @@ def detect(
 ) -> None:
     """Compute the detector's features and logits of a run's samples."""
     detector = open_detector(encoder, resize)
-    features, logits, labels, spatial = [], [], [], Moments()
-    for path in track(samples, "detecting"):
-        images, classes = read_part(path, "images", "labels")
-        for start in range(0, len(images), detector.batch):
-            pixels = np.stack([detector.prepare(image) for image in images[start : start + detector.batch]])
-            seen = detector.detect(pixels)
-            features.append(seen.features.cpu())
-            if seen.logits is not None:
-                logits.append(seen.logits.cpu())
-            if seen.spatial is not None:
-                spatial.add(seen.spatial)
-        labels.append(classes)
-    every = torch.cat(features)
-    arrays = {"features": every.numpy(), "labels": np.concatenate(labels)}
+    labels: list[np.ndarray] = []
+
+    def parts() -> Iterator[np.ndarray]:
+        """Images a batch at a time; none spans two parts, since a feature's last bits depend on its batch."""
+        for path in track(samples, "detecting"):
+            images, classes = read_part(path, "images", "labels")
+            labels.append(classes)
+            for start in range(0, len(images), detector.batch):
+                yield images[start : start + detector.batch]
+
+    found = collect(detector, (batch.pixels for batch in batches(parts(), detector.prepare)))
+    arrays = {"features": found.features.numpy(), "labels": np.concatenate(labels)}
     if head:
         arrays["logits"], arrays["columns"] = classify_features(
-            every, head, class_names(index), detector.name
+            found.features, head, class_names(index), detector.name
         )
-    elif logits:
-        arrays["logits"] = torch.cat(logits).numpy()
-    if spatial.count:
-        arrays |= spatial.gaussian().arrays("spatial_")
+    elif found.logits is not None:
+        arrays["logits"] = found.logits.numpy()
+    if found.spatial:
+        arrays |= found.spatial.arrays("spatial_")
     with replacing(output) as beside, create(beside) as file:
         for name, values in arrays.items():
             put(file, name, values)

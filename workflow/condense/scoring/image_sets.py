@@ -1,6 +1,6 @@
 """A detector's outputs for sets of images on disk, a folder or an ADM archive."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -27,16 +27,21 @@ def detect_images(path: Path, detector: Detector, size: int | None = None) -> Sa
     Images of a folder are taken in the order of their paths, at any depth. Raises InputError for a folder
     without images, and for images that cannot be decoded.
     """
+    count, prepared = open_images(path, detector, size)
+    return collect(detector, track(prepared, f"detecting {path.name}", -(-count // detector.batch)))
+
+
+def collect(detector: Detector, prepared: Iterable[np.ndarray]) -> Samples:
+    """Features and logits, on the CPU, and statistics of spatial features of prepared images [b, h, w, 3]."""
     features, logits = [], []
     spatial = Moments()
-    count, prepared = open_images(path, detector, size)
-    for pixels in track(prepared, f"detecting {path.name}", -(-count // detector.batch)):
-        seen = detector.detect(pixels)
-        features.append(seen.features.float().cpu())
-        if seen.logits is not None:
-            logits.append(seen.logits.float().cpu())
-        if seen.spatial is not None:
-            spatial.add(seen.spatial)
+    for pixels in prepared:
+        outputs = detector.detect(pixels)
+        features.append(outputs.features.cpu())
+        if outputs.logits is not None:
+            logits.append(outputs.logits.cpu())
+        if outputs.spatial is not None:
+            spatial.add(outputs.spatial)
     return Samples(
         features=torch.cat(features),
         logits=torch.cat(logits) if logits else None,
@@ -116,5 +121,5 @@ def _of_archive(batch: ImageBatch, detector: Detector, size: int | None) -> Iter
         whole = size is None or image.shape[:2] == (size, size)
         return detector.prepare(image if whole else centre_crop(Image.fromarray(image), size))
 
-    for images in batch.images(detector.batch):
-        yield np.stack([read(image) for image in images])
+    for prepared in batches(batch.images(detector.batch), read):
+        yield prepared.pixels
