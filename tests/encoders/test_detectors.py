@@ -10,7 +10,7 @@ import torch
 
 from commands import call
 from condense.base.errors import InputError
-from condense.encoders.detectors import Inception, open_detector
+from condense.encoders.detectors import Inception, as_tensorflow, open_detector
 from condense.scoring.detect import fetch_inception
 from inceptions import write_script, write_weights
 
@@ -50,6 +50,19 @@ def test_features_equal_clean_fid(script, resize) -> None:
     assert seen.features.shape == (3, 2048)
     assert seen.features.std(0).mean() > 0.05 * seen.features.mean()  # images do differ
     assert torch.allclose(seen.features, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (64, 48), (32, 32), (299, 299), (512, 512), (17, 1)])
+def test_resizing_is_torch_fidelitys_to_the_bit(shape) -> None:
+    from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
+
+    images = torch.randint(
+        0, 256, (2, *shape, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(3)
+    )
+    theirs = interpolate_bilinear_2d_like_tensorflow1x(
+        images.permute(0, 3, 1, 2).float(), size=(299, 299), align_corners=False
+    )
+    assert torch.equal(as_tensorflow(images).permute(0, 3, 1, 2), theirs)
 
 
 def test_the_two_ways_of_resizing_differ(script) -> None:
