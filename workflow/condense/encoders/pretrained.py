@@ -45,7 +45,7 @@ def import_timm(settings: Encoder) -> Imported:
     if not timm.is_model(settings.model):
         raise InputError(f"timm knows no model {settings.model!r}: see timm.list_models() for the names.")
     path = settings.weights or _from_hub(settings)
-    state = _read_weights(path, settings)
+    state = read_weights(path, settings.model, settings.sha256)
     config = timm.get_pretrained_cfg(settings.model)
     rows = next((len(t) for name, t in state.items() if name == f"{config.classifier}.weight"), 0)
     options = settings.options or {}
@@ -78,7 +78,8 @@ def import_torchvision(settings: Encoder) -> Imported:
     url = models.get_model_weights(settings.model)[version].url
     path = settings.weights or _from_torchvision(url)
     model = _torchvision_network(settings.model)
-    state = {k: v for k, v in _read_weights(path, settings).items() if not k.lower().startswith("aux")}
+    state = read_weights(path, settings.model, settings.sha256)
+    state = {k: v for k, v in state.items() if not k.lower().startswith("aux")}
     head, model.fc = model.fc, nn.Identity()
     _fill(head, {k: state.pop(f"fc.{k}") for k in ("weight", "bias") if f"fc.{k}" in state}, path)
     _fill(model, state, f"{path} for torchvision's {settings.model}")
@@ -157,14 +158,14 @@ def _changed(preprocess: Preprocess, settings: Encoder) -> Preprocess:
         raise InputError(f"preprocess {settings.preprocess} has an unknown key; known are {known}.") from None
 
 
-def _read_weights(path: str | Path, settings: Encoder) -> dict[str, Tensor]:
-    """Tensors of a weights file, read without executing code."""
+def read_weights(path: str | Path, model: str, sha256: str | None = None) -> dict[str, Tensor]:
+    """Tensors of a weights file of a model, read without executing code."""
     from timm.models import load_state_dict
 
     if not Path(path).is_file():
-        raise InputError(f"The weights {path} of {settings.model} do not exist: correct `weights`.")
-    if settings.sha256 and (found := file_digest(path)) != settings.sha256:
-        raise InputError(f"{path} has SHA-256 {found}, not {settings.sha256}: download it again.")
+        raise InputError(f"The weights {path} of {model} do not exist: correct `weights`.")
+    if sha256 and (found := file_digest(path)) != sha256:
+        raise InputError(f"{path} has SHA-256 {found}, not {sha256}: download it again.")
     try:
         return load_state_dict(str(path), weights_only=True)
     except Exception as error:  # safetensors, pickle, zip and timm each raise their own

@@ -1,0 +1,38 @@
+"""Settings of students: the classifiers that are trained on a subset, and by which recipe."""
+
+from typing import Any, Literal
+
+from condense.config.options import setting, settings
+
+DEPTHS = {"resnet": (10, 18, 34), "resnet-ap": (10, 18, 34)}  # of residual networks with basic blocks
+
+
+@settings
+class StudentNetwork:
+    """Network of a student: the papers' own, or any of torchvision or timm."""
+
+    architecture: Literal["convnet", "resnet-ap", "resnet", "torchvision", "timm"] = setting(
+        "convnet", "Family; resnet-ap pools by averages where resnet strides."
+    )
+    model: str | None = setting(None, "torchvision, timm: name of the model.")
+    weights: str | None = setting(
+        None, "torchvision, timm: start from this local file, whose head may have other classes."
+    )
+    options: dict[str, Any] | None = setting(None, 'torchvision, timm: arguments, as {"pad_type": "same"}.')
+    depth: int = setting(3, "convnet: number of blocks; resnet, resnet-ap: 10, 18 or 34 layers.", gt=0)
+    width: int | None = setting(
+        None, "Channels of the first block; 128 for convnet, 64 for the others when none.", gt=0
+    )
+    norm: Literal["instance", "batch", "none"] = setting(
+        "instance", "Normalisation of convnet, resnet and resnet-ap; instance is group norm of one channel."
+    )
+
+    def __post_init__(self) -> None:
+        foreign = self.architecture in ("torchvision", "timm")
+        if foreign != (self.model is not None):
+            raise ValueError("`model` goes with architecture torchvision or timm, and with these alone")
+        if not foreign and (self.weights or self.options):
+            raise ValueError("`weights` and `options` go with architecture torchvision or timm alone")
+        depths = DEPTHS.get(self.architecture)
+        if depths and self.depth not in depths:
+            raise ValueError(f"depth of {self.architecture} is one of {', '.join(map(str, depths))}")

@@ -1,0 +1,1 @@
+"""What a small set is worth to a classifier: networks, recipes, soft labels, training, examination."""
