@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from condense.config.options import setting, settings
+from condense.config.recipes import ByImages, check_table
 
 DEPTHS = {"resnet": (10, 18, 34), "resnet-ap": (10, 18, 34)}  # of residual networks with basic blocks
 
@@ -36,3 +37,23 @@ class StudentNetwork:
         depths = DEPTHS.get(self.architecture)
         if depths and self.depth not in depths:
             raise ValueError(f"depth of {self.architecture} is one of {', '.join(map(str, depths))}")
+
+
+@settings
+class Labels:
+    """What students are taught: the classes of the images, or what teachers say of them."""
+
+    teachers: tuple[str, ...] = setting(
+        (), "Names of encoders or students whose mean logits are the labels; the classes when none."
+    )
+    teacher_count: ByImages | None = setting(
+        None, "Take the first so many teachers, or pairs [images per class at most, teachers]; all when none."
+    )
+    trained_on: str = setting("full", "Name of the method on whose images teaching students were trained.")
+    view: Literal["augmented", "image"] = setting(
+        "augmented", "Teachers see each augmented and mixed view; or each image once, before the training."
+    )
+
+    def __post_init__(self) -> None:
+        if self.teacher_count is not None:
+            check_table("teacher_count", self.teacher_count)
