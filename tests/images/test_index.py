@@ -1,5 +1,6 @@
 import csv
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,15 +8,18 @@ from PIL import Image
 
 from commands import call
 from condense.base.errors import InputError
+from condense.config.options import arguments, build
 from condense.config.settings import Images
 from condense.images.index import (
     class_names,
     fingerprint,
     index,
     list_images,
+    list_validation,
     members,
     merge_index,
     read_index,
+    validation_index,
 )
 
 
@@ -154,3 +158,77 @@ def test_the_fingerprint_needs_no_images(tmp_path: Path) -> None:
     assert fingerprint(Images(root=str(tmp_path / "none")), "1-of-2") == "missing"
     assert fingerprint(Images(), "1-of-2") == "missing"
     assert fingerprint(Images(source="digits"), "1-of-2") != fingerprint(Images(source="digits"), "2-of-2")
+
+
+def halves(root: Path, tmp_path: Path) -> Images:
+    """The seven classes, and a second root with one image of each."""
+    for name in "abcdefg":
+        (tmp_path / "other" / name).mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / "other" / name / "x.png")
+    return Images(root=str(root), validation=str(tmp_path / "other"))
+
+
+def test_a_second_root_is_listed_for_validation_and_changes_no_index(root: Path, tmp_path: Path) -> None:
+    images = halves(root, tmp_path)
+    assert list_images(images) == list_images(Images(root=str(root)))
+    assert [(row.path, row.class_index) for row in list_validation(images)][:2] == [
+        ("a/x.png", 0),
+        ("b/x.png", 1),
+    ]
+    call(validation_index, "--root", root, "--validation", tmp_path / "other", "--output", tmp_path / "v.csv")
+    assert [len(rows) for rows in read_index(tmp_path / "v.csv").values()] == [1] * 7
+
+
+def test_a_share_is_held_out_by_name_and_parts_the_images(root: Path) -> None:
+    for name in "abcdefg":
+        for image in range(200):
+            (root / name / f"{image:03}.png").touch()
+    images = Images(root=str(root), validation=0.25)
+    kept, held = list_images(images), list_validation(images)
+    assert sorted(kept + held) == list_images(Images(root=str(root)))
+    assert 0.2 < len(held) / (len(kept) + len(held)) < 0.3
+    before = {row.path for row in held}
+    (root / "a" / "another.png").touch()
+    assert {row.path for row in list_validation(images)} - {"a/another.png"} == before
+    assert {row.path for row in list_validation(Images(root=str(root), validation=0.4))} > before
+
+
+def test_a_share_survives_the_command_line() -> None:
+    for validation in (0.25, "data/val"):
+        images = Images(root="x", validation=validation)
+        words = arguments(images)
+        values = {words[i][2:]: words[i + 1] for i in range(0, len(words), 2)}
+        assert build(Images, {key.replace("-", "_"): value for key, value in values.items()}) == images
+
+
+@pytest.mark.parametrize("share", ["0", "1.5", "-0.1"])
+def test_a_share_out_of_bounds_is_refused(share: str) -> None:
+    with pytest.raises(InputError, match="a share of `validation` lies between 0 and 1"):
+        build(Images, {"root": "x", "validation": share})
+
+
+def test_faults_of_validation_are_one_sentence(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"No validation images are given: set images\.validation"):
+        list_validation(Images(root=str(root)))
+    with pytest.raises(InputError, match="Class 'a' has no validation image in 1e-09: raise"):
+        list_validation(Images(root=str(root), validation=1e-9))
+    with pytest.raises(InputError, match="All images of class 'a' are held out"):
+        list_images(Images(root=str(root), validation=1 - 1e-9))
+    images = halves(root, tmp_path)
+    (tmp_path / "other" / "z").mkdir()
+    with pytest.raises(InputError, match="has a class 'z', which"):
+        list_validation(images)
+    shutil.rmtree(tmp_path / "other" / "z")
+    shutil.rmtree(tmp_path / "other" / "c")
+    with pytest.raises(InputError, match="Class 'c' has no validation image in"):
+        list_validation(images)
+    with pytest.raises(InputError, match="Source digits has no other root"):
+        list_validation(Images(source="digits", validation="elsewhere"))
+
+
+def test_new_validation_images_change_their_fingerprint_alone(root: Path, tmp_path: Path) -> None:
+    images = halves(root, tmp_path)
+    before = fingerprint(images, "1-of-1"), fingerprint(images, "1-of-1", validation=True)
+    os.utime(tmp_path / "other" / "a", (1, 1))
+    assert fingerprint(images, "1-of-1") == before[0]
+    assert fingerprint(images, "1-of-1", validation=True) != before[1]

@@ -17,13 +17,27 @@ from condense.config.options import setting, settings
 class Images:
     """Where the images are; a class is a folder, an image is named by its path relative to the root."""
 
-    source: Literal["imagefolder", "digits"] = setting(
-        "imagefolder", "What `root` is: a tree class/file, or scikit-learn's digits."
+    source: Literal["imagefolder", "parquet", "digits"] = setting(
+        "imagefolder", "What `root` is: a tree class/file, Parquet files, or scikit-learn's digits."
     )
-    root: str | None = setting(None, "Folder with one folder of images per class, relative to the study.")
+    root: str | None = setting(
+        None,
+        "Folder with one folder of images per class; Parquet files, as x-*.parquet; relative to the study.",
+    )
+    validation: float | str | None = setting(
+        None,
+        "Images to examine students on, which are never chosen: another root, or a share held out by name.",
+        union_mode="left_to_right",
+    )
+    image_column: str = setting("image", "parquet: column of the images.")
+    label_column: str = setting("label", "parquet: column of the classes.")
     unreadable: Literal["fail", "skip"] = setting("fail", "What to do with an image that cannot be decoded.")
     per_class: int | None = setting(None, "Use at most this many images of each class; all when none.", gt=0)
     classes: int | None = setting(None, "Use at most this many classes; all when none.", gt=0)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.validation, float) and not 0 < self.validation < 1:
+            raise ValueError("a share of `validation` lies between 0 and 1")
 
 
 # --- generators -----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,15 @@ class Unreadable(InputError):
     """An image that cannot be decoded; the text says which and why."""
 
 
-def decode(file: Path, side: int | None = None) -> "Image.Image":
-    """Decode one file, whatever its name says it is, into an upright RGB image. Raises Unreadable."""
+def decode(file: Path, side: int | None = None, content: bytes | None = None) -> "Image.Image":
+    """Decode one file, whatever its name says it is, into an upright RGB image. Raises Unreadable.
+
+    `content` are its bytes, where they do not lie in a file of that name.
+    """
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(file) as image:
+        with Image.open(file if content is None else BytesIO(content)) as image:
             if side is not None:
                 image.draft(None, (2 * side, 2 * side))
             image.load()
@@ -35,7 +39,7 @@ def decode(file: Path, side: int | None = None) -> "Image.Image":
     except FileNotFoundError:
         raise Unreadable(f"{file} does not exist, or is a link to nothing") from None
     except Image.UnidentifiedImageError:
-        empty = file.stat().st_size == 0
+        empty = not content if content is not None else file.stat().st_size == 0
         raise Unreadable(f"{file} {'is empty' if empty else 'is not an image'}") from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         raise Unreadable(f"{file} cannot be decoded ({error})") from None

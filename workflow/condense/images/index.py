@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -13,7 +14,7 @@ from condense.base.progress import say
 from condense.base.tables import whole_rows, write_rows
 from condense.config.options import take
 from condense.config.settings import Images
-from condense.images.sources import source
+from condense.images.sources import Source, source
 
 
 class Row(NamedTuple):
@@ -39,11 +40,72 @@ def members(classes: list[str], shard: str) -> list[tuple[int, str]]:
 
 
 def list_images(images: Images, shard: str = "1-of-1") -> list[Row]:
-    """Rows of one shard. Raises InputError for a missing root, a root without classes and an empty class."""
+    """Rows of one shard, without held-out images.
+
+    Raises InputError for a missing root, a root without classes and an empty class.
+    """
     opened = source(images)
     rows = []
     for number, name in members(opened.classes(), shard):
-        rows += [Row(path, name, number, size) for path, size in opened.images(name)]
+        kept = [(path, size) for path, size in opened.images(name) if not held_out(path, images)]
+        if not kept:
+            raise InputError(f"All images of class {name!r} are held out: lower images.validation.")
+        rows += [Row(path, name, number, size) for path, size in kept]
+    return _with_text_names(rows)
+
+
+def list_validation(images: Images) -> list[Row]:
+    """Rows of the images that students are examined on, of the same classes as those to choose from.
+
+    Raises InputError where there are none, or none of a class, or classes that the study does not have.
+    """
+    names, opened = source(images).classes(), validation_source(images)
+    share = isinstance(images.validation, float)
+    found = opened.classes()
+    if strange := [name for name in found if name not in names]:
+        raise InputError(
+            f"{images.validation} has a class {strange[0]!r}, which {images.root} does not have: "
+            "both need the same classes."
+        )
+    rows = []
+    for number, name in enumerate(names):
+        members = opened.images(name) if name in found else []
+        if share:
+            members = [(path, size) for path, size in members if held_out(path, images)]
+        if not members:
+            raise InputError(
+                f"Class {name!r} has no validation image in {images.validation}: "
+                + ("raise images.validation." if share else "add some.")
+            )
+        rows += [Row(path, name, number, size) for path, size in members]
+    return _with_text_names(rows)
+
+
+def validation_source(images: Images) -> Source:
+    """Where the images are that students are examined on. Raises InputError where the settings name none."""
+    if images.validation is None:
+        raise InputError(
+            "No validation images are given: set images.validation to another root, or to a share."
+        )
+    if isinstance(images.validation, float):
+        return source(images)
+    if images.source == "digits":
+        raise InputError("Source digits has no other root: give images.validation as a share, such as 0.2.")
+    return source(replace(images, root=images.validation, validation=None, per_class=None))
+
+
+def held_out(path: str, images: Images) -> bool:
+    """Whether an image is held out: a function of its name and the share alone, so that no image changes
+    sides when others join or leave.
+    """
+    if not isinstance(images.validation, float):
+        return False
+    place = int.from_bytes(hashlib.sha256(path.encode(errors="surrogateescape")).digest()[:8])
+    return place < images.validation * 2**64
+
+
+def _with_text_names(rows: list[Row]) -> list[Row]:
+    """The rows; InputError for a name that is no text."""
     for row in rows:
         try:
             row.path.encode()
@@ -59,13 +121,13 @@ def is_below(path: str) -> bool:
     return "\\" not in path and "\0" not in path and not {"", ".", ".."} & {*path.split("/")}
 
 
-def fingerprint(images: Images, shard: str) -> str:
+def fingerprint(images: Images, shard: str, validation: bool = False) -> str:
     """Digest that changes when images join or leave the classes of a shard, without looking at any file.
 
     "missing" where there is no root, so that a plan can be made before the images are there.
     """
-    opened = source(images)
     try:
+        opened = validation_source(images) if validation else source(images)
         classes = members(opened.classes(), shard)
         state = [(number, name, opened.state(name)) for number, name in classes]
     except (InputError, OSError):
@@ -100,6 +162,12 @@ def class_names(index: Path) -> list[str]:
     return [found[number] for number in sorted(found)]
 
 
+def write_index(rows: list[Row], output: Path) -> None:
+    """Write rows of an index whole."""
+    write_rows(output, HEADER, rows)
+    say(f"{len(rows)} images in {len({row.cls for row in rows})} classes -> {output}")
+
+
 @take(images=Images)
 def index(
     output: Annotated[Path, typer.Option(help="CSV to write: path, class, class_index, bytes.")],
@@ -107,9 +175,16 @@ def index(
     shard: Annotated[str, typer.Option(help="Which part of the sorted classes, as in 1-of-4.")] = "1-of-1",
 ) -> None:
     """List the images of a shard of classes, sorted; nothing is decoded."""
-    rows = list_images(images, shard)
-    write_rows(output, HEADER, rows)
-    say(f"{len(rows)} images in {len({row.cls for row in rows})} classes -> {output}")
+    write_index(list_images(images, shard), output)
+
+
+@take(images=Images)
+def validation_index(
+    output: Annotated[Path, typer.Option(help="CSV to write, as of `index`.")],
+    images: Images,
+) -> None:
+    """List the images that students are examined on."""
+    write_index(list_validation(images), output)
 
 
 def merge_index(

@@ -14,6 +14,7 @@ import numpy as np
 from condense.base.errors import InputError
 from condense.config.settings import Images
 from condense.images.decoding import Unreadable, centre_crop, decode
+from condense.images.parquet import Parquet
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -142,7 +143,7 @@ class Digits:
 
 def source(settings: Images) -> Source:
     """Open the source of images that the settings describe."""
-    return {"imagefolder": ImageFolder, "digits": Digits}[settings.source](settings)
+    return {"imagefolder": ImageFolder, "parquet": Parquet, "digits": Digits}[settings.source](settings)
 
 
 def load(images: Source, path: str, size: int | None = None) -> np.ndarray:
