@@ -10,6 +10,7 @@ from condense.base.errors import InputError, Unfinished
 COMMANDS = {
     "index": "images.index",
     "merge-index": "images.index",
+    "validation-index": "images.index",
     "encoder": "encoders.encoder",
     "embed": "encoders.embed",
     "head": "encoders.classify",
@@ -37,6 +38,9 @@ COMMANDS = {
     "reference-batch": "scoring.image_sets",
     "detect": "scoring.detect",
     "score": "scoring.score",
+    "relabel": "students.relabel",
+    "learn": "students.learn",
+    "examine": "students.examine",
     "table": "reporting.comparisons",
     "tabulate": "reporting.projection",
     "plot-samples": "reporting.grids",

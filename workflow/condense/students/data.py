@@ -1,0 +1,124 @@
+"""Images that students are trained and examined on: whole sets in memory, prepared once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from condense.base.errors import InputError
+from condense.base.progress import say
+from condense.config.settings import Images
+from condense.images.index import Row, list_images, list_validation, read_index, validation_source
+from condense.images.preprocess import Preprocess
+from condense.images.sources import Source, batches, source
+from condense.images.subset import chosen_paths
+
+GROUP = 64  # images decoded by one thread at a time
+SAMPLED = 2000  # about so many images tell mean and deviation of the colours
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images uint8 [n, 3, h, h] with labels [n], counted through `classes`, and their names."""
+
+    images: Tensor
+    labels: Tensor
+    paths: list[str]
+    classes: list[str]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> "ImageSet":
+        """Copy with the tensors on a device."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+
+def prepared(resolution: int, resize: float, keep_margin: bool = False) -> Preprocess:
+    """How an image is held: shorter side to `resize` times the resolution, cropped to it or to the square."""
+    resized = round(resolution * resize)
+    return Preprocess(side=resized if keep_margin else resolution, resize=resized, interpolation="bilinear")
+
+
+def training_set(images: Images, subset: Path | None, index: Path | None, preprocess: Preprocess) -> ImageSet:
+    """The images of a subset; all that are not held out when none is given.
+
+    Raises InputError for a subset that names what is not there, and for an image that cannot be read.
+    """
+    rows = _rows(index) if index else list_images(images)
+    if subset is not None:
+        chosen = _chosen(subset, rows)
+        unlisted = replace(images, unreadable="fail")  # whoever chose it could read it
+        return _read(chosen, _names(rows), source(images), unlisted, preprocess)
+    return _read(rows, _names(rows), source(images), images, preprocess)
+
+
+def validation_set(images: Images, index: Path | None, preprocess: Preprocess) -> ImageSet:
+    """The images that students are examined on; of each class one or more."""
+    rows = _rows(index) if index else list_validation(images)
+    return _read(rows, _names(rows), validation_source(images), images, preprocess)
+
+
+def colour_statistics(
+    images: Images, index: Path | None, preprocess: Preprocess
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation [3] of the colours, in 0..1, over images taken evenly from those to choose from."""
+    rows = _rows(index) if index else list_images(images)
+    rows = rows[:: 1 + (len(rows) - 1) // SAMPLED]
+    pixels = _read(rows, _names(rows), source(images), images, preprocess).images
+    colours = pixels.transpose(0, 1).flatten(1).double() / 255
+    return tuple(colours.mean(1).tolist()), tuple(colours.std(1, correction=0).tolist())
+
+
+def _rows(index: Path) -> list[Row]:
+    return [row for members in read_index(index).values() for row in members]
+
+
+def _names(rows: Sequence[Row]) -> list[str]:
+    """Names of the classes, by class index."""
+    found = {row.class_index: row.cls for row in rows}
+    return [found[number] for number in sorted(found)]
+
+
+def _chosen(subset: Path, rows: Sequence[Row]) -> list[Row]:
+    """Rows of the images of a subset, class by class, in the order of their ranks."""
+    known = {row.path: row for row in rows}
+    classes = chosen_paths(subset)
+    for name, paths in classes.items():
+        for path in paths:
+            if path not in known or known[path].cls != name:
+                raise InputError(
+                    f"{subset} names {path!r} of class {name!r}, which is none of the images to choose from: "
+                    "give the root, and the images.validation, of the study that made it."
+                )
+    return [known[path] for paths in classes.values() for path in paths]
+
+
+def _read(
+    rows: Sequence[Row], classes: list[str], opened: Source, images: Images, preprocess: Preprocess
+) -> ImageSet:
+    """Decode and prepare images; those that cannot be read stop the work, or are left out and counted."""
+    groups = [rows[start : start + GROUP] for start in range(0, len(rows), GROUP)]
+    pixels, kept, unreadable = [], [], []
+    for batch in batches(groups, lambda row: preprocess.prepare(opened.open(row.path, preprocess.resize))):
+        pixels.append(batch.pixels.reshape(-1, preprocess.side, preprocess.side, 3))
+        kept += batch.paths
+        unreadable += batch.unreadable
+    if unreadable and images.unreadable == "fail":
+        raise InputError(
+            f"{len(unreadable)} of {len(rows)} images cannot be read: {unreadable[0][1]}; "
+            "repair them, or set images.unreadable to skip."
+        )
+    if unreadable:
+        say(f"{len(unreadable)} of {len(rows)} images cannot be read and are left out")
+    side = preprocess.side
+    stacked = np.concatenate(pixels) if pixels else np.empty((0, side, side, 3), np.uint8)
+    return ImageSet(
+        images=torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous(),
+        labels=torch.tensor([row.class_index for row in kept], dtype=torch.int64),
+        paths=[row.path for row in kept],
+        classes=classes,
+    )

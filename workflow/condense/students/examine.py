@@ -1,0 +1,81 @@
+"""Stage examine: accuracy of a trained student on held-out images, and what it takes for what."""
+
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import torch
+import typer
+from torch import Tensor
+
+from condense.base.errors import InputError
+from condense.base.memory import keep_freed_memory
+from condense.base.progress import say
+from condense.base.tables import write_table
+from condense.config.options import take
+from condense.config.settings import Images
+from condense.students.data import ImageSet, validation_set
+from condense.students.learn import ValidationIndex
+from condense.students.learner import predict
+from condense.students.student import Student, network_name, read_student, recipe_name
+
+
+@take(images=Images)
+def examine(
+    weights: Annotated[Path, typer.Option(help="Student to examine, from `learn`.")],
+    output: Annotated[Path, typer.Option(help="Row of accuracies, in per cent (CSV).")],
+    images: Images,
+    validation_index: ValidationIndex = None,
+    confusion: Annotated[
+        Path | None, typer.Option(help="Images by their class (rows) and guess (columns), best epoch (CSV).")
+    ] = None,
+    method: Annotated[str, typer.Option(help="Name of the method whose images it was trained on.")] = "",
+    student: Annotated[str, typer.Option(help="Name of the student.")] = "",
+    budget: Annotated[str, typer.Option(help="Name of the budget.")] = "",
+) -> None:
+    """Measure a student's accuracy on held-out images, after its best and its last epoch."""
+    keep_freed_memory()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    best, last = (read_student(weights, which, device) for which in ("best", "last"))
+    data = validation_set(images, validation_index, best.preprocess).to(device)
+    if data.classes != best.classes:
+        raise InputError(f"{weights} was trained on other classes than those of the validation images.")
+    counts, last_counts = (_confusion(one, data) for one in (best, last))
+    about = best.about
+    row = {
+        "method": method,
+        "student": student,
+        "budget": budget,
+        "seed": about["seed"],
+        "images": about["images"],
+        "labels": about["labels"],
+        "accuracy": _accuracy(counts),
+        "last_accuracy": _accuracy(last_counts),
+        "best_epoch": about["best_epoch"],
+        "epochs": about["epochs"],
+        "recipe": recipe_name(about["recipe"]),
+        "network": network_name(about["network"]),
+        "resolution": best.preprocess.side,
+        "validation_images": len(data),
+        "device": about["device"],
+    }
+    write_table(pd.DataFrame([row]), output)
+    if confusion is not None:
+        table = pd.DataFrame(counts.tolist(), columns=data.classes)
+        table.insert(0, "class", data.classes)
+        write_table(table, confusion)
+    say(f"accuracy {row['accuracy']:.2f}%, last epoch {row['last_accuracy']:.2f}% -> {output}")
+
+
+def _confusion(student: Student, data: ImageSet) -> Tensor:
+    """Number of images int64 [classes, classes] by their class and the class they are taken for."""
+    scale = (student.preprocess.mean, student.preprocess.std)
+    mean, std = (torch.tensor(value, device=data.labels.device)[:, None, None] for value in scale)
+    guesses = predict(student.network, data.images, lambda part: (part.float() / 255 - mean) / std)
+    count = len(data.classes)
+    return (data.labels * count + guesses).bincount(minlength=count**2).reshape(count, count).cpu()
+
+
+def _accuracy(counts: Tensor) -> float:
+    """Share of images on the diagonal, in per cent."""
+    return 100 * counts.diagonal().sum().item() / counts.sum().item()

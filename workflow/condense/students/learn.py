@@ -1,0 +1,201 @@
+"""Stage learn: a classifier trained on a subset, resumable to the byte, examined on held-out images."""
+
+import hashlib
+import json
+import math
+import time
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from condense.base.digest import code
+from condense.base.errors import InputError, Unfinished
+from condense.base.memory import keep_freed_memory
+from condense.base.progress import say, track
+from condense.base.storage import file_digest, replacing
+from condense.config.options import take
+from condense.config.recipes import Dc, StudentTraining
+from condense.config.settings import Images
+from condense.config.students import StudentNetwork
+from condense.images.preprocess import Preprocess
+from condense.students.augment import Augmentation
+from condense.students.data import ImageSet, colour_statistics, prepared, training_set, validation_set
+from condense.students.learner import COLUMNS, Learner
+from condense.students.networks import initialised
+from condense.students.recipes import Course
+from condense.students.relabel import (
+    IndexFile,
+    OnlineLabels,
+    SubsetFile,
+    TeacherFiles,
+    read_labels,
+    read_teacher,
+)
+from condense.students.student import write_student
+from condense.training import state
+from condense.training.train import stop_signals
+
+MACHINE = ("checkpoint_minutes",)  # settings that change no number
+
+ValidationIndex = Annotated[
+    Path | None, typer.Option(help="Index of the validation images; listed anew when none.")
+]
+
+
+@take(images=Images, network=StudentNetwork, training=StudentTraining)
+def learn(
+    output: Annotated[Path, typer.Option(help="Weights after the best and the last epoch (safetensors).")],
+    images: Images,
+    network: StudentNetwork,
+    training: StudentTraining,
+    resolution: Annotated[int, typer.Option(help="Side of the images, in pixels.")],
+    subset: SubsetFile = None,
+    index: IndexFile = None,
+    validation_index: ValidationIndex = None,
+    soft_labels: Annotated[
+        Path | None, typer.Option(help="Soft labels of the images, from `relabel`.")
+    ] = None,
+    teacher: TeacherFiles = None,
+    history: Annotated[
+        Path | None, typer.Option(help="Loss, rate and accuracy of each epoch (JSON lines).")
+    ] = None,
+    state_folder: Annotated[
+        Path | None, typer.Option(help="Folder of the states from which an interrupted run goes on.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of initialisation, order and augmentation.", min=0)] = 0,
+    minutes: Annotated[float, typer.Option(help="Save and leave with status 75 after so long.")] = math.inf,
+) -> None:
+    """Train a classifier on a subset and keep its best and its last epoch."""
+    began = time.monotonic()
+    keep_freed_memory()
+    soft = bool(teacher or soft_labels)
+    if soft != (training.loss != "ce"):
+        raise InputError(
+            f"loss {training.loss} takes {'no soft labels' if soft else 'soft labels'}: choose loss "
+            f"{'kl or mse, or leave the teachers out' if soft else 'ce, or give teachers'}."
+        )
+    data, validation, preprocess = _sets(images, training, resolution, subset, index, validation_index)
+    identity = {"resolution": str(resolution), "seed": str(seed), "code": code("students.learn")}
+    identity |= {"images": _digest(data), "validation images": _digest(validation)}
+    identity |= {"labels": ", ".join(map(file_digest, [*(teacher or []), *filter(None, [soft_labels])]))}
+    identity |= {f"network.{key}": str(value) for key, value in asdict(network).items()}
+    identity |= {f"training.{key}": str(v) for key, v in asdict(training).items() if key not in MACHINE}
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    data, validation = data.to(device), validation.to(device)
+    learner = _learner(data, network, training, preprocess, seed)
+    if teacher:
+        members = [read_teacher(path, data.classes, device) for path in teacher]
+        learner.teach = OnlineLabels(members, learner.augmentation.mean, learner.augmentation.std)
+    elif soft_labels:
+        learner.teach = read_labels(soft_labels, data)
+    folder = state_folder or output.with_suffix(".state")
+    folder = folder / hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+    _take_up(learner, folder, identity)
+    _advance(learner, validation, folder, identity, began + 60 * minutes)
+    if history is not None:
+        _write_history(learner, history)
+    about = {"recipe": asdict(training), "seed": seed, "labels": "soft" if soft else "hard"}
+    _write(output, learner, network, preprocess, about)
+    state.clear(folder)
+    for empty in (folder, folder.parent):
+        with suppress(OSError):  # states of other runs may be there
+            empty.rmdir()
+
+
+def _sets(
+    images: Images,
+    training: Dc,
+    resolution: int,
+    subset: Path | None,
+    index: Path | None,
+    validation_index: Path | None,
+) -> tuple[ImageSet, ImageSet, Preprocess]:
+    """Images to train on, those to examine on, and what the network expects of an image."""
+    preprocess = prepared(resolution, training.resize)
+    held = prepared(resolution, training.resize, training.keep_margin)
+    data = training_set(images, subset, index, held)
+    validation = validation_set(images, validation_index, preprocess)
+    if not len(data):
+        raise InputError(f"{subset or images.root} holds no image to train on: choose another method.")
+    if validation.classes != data.classes:
+        raise InputError(
+            "The validation images are of other classes than those to train on: list them again."
+        )
+    scale = training.mean, training.std
+    if training.mean is None:
+        scale = colour_statistics(images, index, preprocess)
+    return data, validation, replace(preprocess, mean=scale[0], std=scale[1])
+
+
+def _digest(data: ImageSet) -> str:
+    """Digest of images and labels."""
+    return hashlib.sha256(data.images.numpy().tobytes() + data.labels.numpy().tobytes()).hexdigest()
+
+
+def _learner(
+    data: ImageSet, network: StudentNetwork, training: Dc, preprocess: Preprocess, seed: int
+) -> Learner:
+    """The training at its start, on the device of its images."""
+    device = data.labels.device
+    mean, std = (torch.tensor(value, device=device) for value in (preprocess.mean, preprocess.std))
+    start = initialised(network, preprocess.side, len(data.classes), seed)
+    start.to(device, memory_format=torch.channels_last)
+    augmentation = Augmentation(training, preprocess.side, mean, std, seed)
+    course = Course.of(training, len(data), len(data.classes))
+    say(f"{course.epochs} epochs of {len(data)} images in batches of {course.batch} on {device}")
+    return Learner(start, data, augmentation, course, seed)
+
+
+def _take_up(learner: Learner, folder: Path, identity: dict[str, str]) -> None:
+    """Go on from the newest state of this run, if there is one; states of others are told."""
+    for other, differing in state.relatives(folder, identity):
+        say(f"{other} holds states of another run (other {', '.join(differing)}), which are not taken up")
+    if found := state.newest(folder, identity):
+        learner.restore(*found)
+        say(f"going on from epoch {learner.epoch + 1} of {learner.course.epochs}")
+
+
+def _advance(
+    learner: Learner, validation: ImageSet, folder: Path, identity: dict[str, str], deadline: float
+) -> None:
+    """Take the steps that are left, saving the state now and then, and at a signal or when time is up."""
+    steps, every = learner.steps * learner.course.epochs, 60 * learner.course.chosen.checkpoint_minutes
+    saved = time.monotonic()
+    with stop_signals() as stop:
+        for _ in track(range(learner.step, steps), "training", steps, learner.step):
+            learner.advance(validation)
+            leave = bool(stop) or time.monotonic() > deadline
+            if learner.done or not (leave or time.monotonic() > saved + every):
+                continue
+            learner.check()  # before the state is saved: a spoilt one never is
+            path = state.save(folder, learner.step, learner.tensors(), identity)
+            saved = time.monotonic()
+            if leave:
+                where = f"the state is in {path}, run again to go on"
+                raise Unfinished(f"stopped after step {learner.step} of {steps}; {where}.")
+
+
+def _write_history(learner: Learner, path: Path) -> None:
+    """Write a row of loss, learning rate and, where it was taken, accuracy for each epoch."""
+    with replacing(path) as beside, beside.open("w") as file:
+        for epoch, row in enumerate(learner.history.tolist(), 1):
+            known = {name: value for name, value in zip(COLUMNS, row, strict=True) if not math.isnan(value)}
+            file.write(json.dumps({"epoch": epoch} | known) + "\n")
+
+
+def _write(
+    output: Path, learner: Learner, network: StudentNetwork, preprocess: Preprocess, about: dict[str, Any]
+) -> None:
+    """Write the student's file and say what it is worth."""
+    last = learner.history[-1, COLUMNS.index("accuracy")].item()
+    about |= {"epochs": learner.epoch, "batch": learner.course.batch, "images": len(learner.data)}
+    about |= {"best_epoch": learner.best_epoch, "accuracy": learner.best_accuracy, "last_accuracy": last}
+    about |= {"device": learner.data.labels.device.type}
+    weights = {"best": learner.best, "last": learner.examined.state_dict()}
+    write_student(output, network, preprocess, learner.data.classes, weights, **about)
+    best = f"{learner.best_accuracy:.2f}% after epoch {learner.best_epoch}"
+    say(f"accuracy {best}, {last:.2f}% after the last -> {output}")

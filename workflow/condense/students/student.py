@@ -1,0 +1,81 @@
+"""The file of a trained student: its weights after the best and the last epoch, and what they expect."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from condense.base.artefacts import read_artefact, write_artefact
+from condense.base.errors import InputError
+from condense.config.options import build as build_settings
+from condense.config.recipes import StudentTraining
+from condense.config.students import StudentNetwork
+from condense.images.preprocess import Preprocess
+from condense.students.networks import build
+
+KIND = "student"
+UNCHANGED = (
+    "recipe",
+    "mean",
+    "std",
+    "checkpoint_minutes",
+)  # what a recipe leaves to the data and the machine
+
+
+@dataclass(frozen=True)
+class Student:
+    """A trained network [b, 3, s, s] -> [b, classes], and what an image must be for it."""
+
+    network: nn.Module
+    preprocess: Preprocess
+    classes: list[str]
+    about: dict[str, Any]
+
+
+def write_student(
+    path: Path,
+    network: StudentNetwork,
+    preprocess: Preprocess,
+    classes: list[str],
+    weights: Mapping[str, Mapping[str, Tensor]],
+    **about: Any,
+) -> None:
+    """Write `weights` by which they are (best, last) and name, and `about`: how they came to be."""
+    about |= {"kind": KIND, "network": asdict(network), "preprocess": vars(preprocess), "classes": classes}
+    tensors = {f"{which}.{name}": value for which, part in weights.items() for name, value in part.items()}
+    write_artefact(path, about, tensors)
+
+
+def read_student(path: Path, which: str = "best", device: torch.device | str = "cpu") -> Student:
+    """The network with its `best` or `last` weights, for use. Raises InputError for another file."""
+    about, tensors = read_artefact(path, "a student", only=f"{which}.")
+    if about.get("kind") != KIND:
+        raise InputError(f"{path} is not a student: give a file that `learn` wrote.")
+    preprocess = Preprocess.of(about["preprocess"])
+    # the weights are in the file, wherever the training took its start from
+    chosen = StudentNetwork(**about["network"] | {"weights": None})
+    network = build(chosen, preprocess.side, len(about["classes"]))
+    network.load_state_dict({name.removeprefix(f"{which}."): value for name, value in tensors.items()})
+    network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    return Student(network, preprocess, about["classes"], about)
+
+
+def recipe_name(recipe: dict[str, Any]) -> str:
+    """Name of the recipe that a student was trained by, and which of its settings were changed."""
+    own = asdict(build_settings(StudentTraining, {"recipe": recipe["recipe"]}))
+    own = json.loads(json.dumps(own))  # as it was written
+    changed = [key for key, value in own.items() if key not in UNCHANGED and recipe.get(key) != value]
+    return " ".join([recipe["recipe"], *(["with other", ", ".join(changed)] if changed else [])])
+
+
+def network_name(network: dict[str, Any]) -> str:
+    """Name such as convnet-3, with the width and the normalisation where these are not the papers'."""
+    if network["model"]:
+        return network["model"] + (" from weights" if network["weights"] else "")
+    width = f"-w{network['width']}" if network["width"] else ""
+    norm = f"-{network['norm']}-norm" if network["norm"] != "instance" else ""
+    return f"{network['architecture']}-{network['depth']}{width}{norm}"
