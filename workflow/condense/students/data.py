@@ -1,8 +1,9 @@
 """Images that students are trained and examined on: whole sets in memory, prepared once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,8 +14,11 @@ from condense.base.progress import say
 from condense.config.settings import Images
 from condense.images.index import Row, list_images, list_validation, read_index, validation_source
 from condense.images.preprocess import Preprocess
-from condense.images.sources import Source, batches, source
-from condense.images.subset import chosen_paths
+from condense.images.sources import batches, source
+from condense.images.subset import MADE, Chosen, by_class, open_chosen, read_subset
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 GROUP = 64  # images decoded by one thread at a time
 SAMPLED = 2000  # about so many images tell mean and deviation of the colours
@@ -43,23 +47,29 @@ def prepared(resolution: int, resize: float, keep_margin: bool = False) -> Prepr
     return Preprocess(side=resized if keep_margin else resolution, resize=resized, interpolation="bilinear")
 
 
-def training_set(images: Images, subset: Path | None, index: Path | None, preprocess: Preprocess) -> ImageSet:
-    """The images of a subset; all that are not held out when none is given.
+def training_set(
+    images: Images, subset: Path | None, index: Path | None, preprocess: Preprocess, made: Path = MADE
+) -> ImageSet:
+    """The images of a subset, real or made; all that are not held out when none is given.
 
     Raises InputError for a subset that names what is not there, and for an image that cannot be read.
     """
     rows = _rows(index) if index else list_images(images)
+    opened = source(images)
     if subset is not None:
         chosen = _chosen(subset, rows)
         unlisted = replace(images, unreadable="fail")  # whoever chose it could read it
-        return _read(chosen, _names(rows), source(images), unlisted, preprocess)
-    return _read(rows, _names(rows), source(images), images, preprocess)
+        return _read(
+            chosen, _names(rows), lambda row, side: open_chosen(row, opened, made, side), unlisted, preprocess
+        )
+    return _read(rows, _names(rows), lambda row, side: opened.open(row.path, side), images, preprocess)
 
 
 def validation_set(images: Images, index: Path | None, preprocess: Preprocess) -> ImageSet:
     """The images that students are examined on; of each class one or more."""
     rows = _rows(index) if index else list_validation(images)
-    return _read(rows, _names(rows), validation_source(images), images, preprocess)
+    opened = validation_source(images)
+    return _read(rows, _names(rows), lambda row, side: opened.open(row.path, side), images, preprocess)
 
 
 def colour_statistics(
@@ -68,7 +78,9 @@ def colour_statistics(
     """Mean and deviation [3] of the colours, in 0..1, over images taken evenly from those to choose from."""
     rows = _rows(index) if index else list_images(images)
     rows = rows[:: 1 + (len(rows) - 1) // SAMPLED]
-    pixels = _read(rows, _names(rows), source(images), images, preprocess).images
+    opened = source(images)
+    held = _read(rows, _names(rows), lambda row, side: opened.open(row.path, side), images, preprocess)
+    pixels = held.images
     colours = pixels.transpose(0, 1).flatten(1).double() / 255
     return tuple(colours.mean(1).tolist()), tuple(colours.std(1, correction=0).tolist())
 
@@ -83,27 +95,32 @@ def _names(rows: Sequence[Row]) -> list[str]:
     return [found[number] for number in sorted(found)]
 
 
-def _chosen(subset: Path, rows: Sequence[Row]) -> list[Row]:
-    """Rows of the images of a subset, class by class, in the order of their ranks."""
-    known = {row.path: row for row in rows}
-    classes = chosen_paths(subset)
-    for name, paths in classes.items():
-        for path in paths:
-            if path not in known or known[path].cls != name:
-                raise InputError(
-                    f"{subset} names {path!r} of class {name!r}, which is none of the images to choose from: "
-                    "give the root, and the images.validation, of the study that made it."
-                )
-    return [known[path] for paths in classes.values() for path in paths]
+def _chosen(subset: Path, rows: Sequence[Row]) -> list[Chosen]:
+    """Rows of a subset, class by class, in the order of their ranks."""
+    known = {row.path: row.cls for row in rows}
+    indices = {row.cls: row.class_index for row in rows}
+    chosen = [row for members in by_class(read_subset(subset)).values() for row in members]
+    for row in chosen:
+        listed = row.made or known.get(row.path) == row.cls
+        if not listed or indices.get(row.cls) != row.class_index:
+            raise InputError(
+                f"{subset} names {row.path!r} of class {row.cls!r}, which is none of the images to choose "
+                "from: give the root, and the images.validation, of the study that made it."
+            )
+    return chosen
 
 
 def _read(
-    rows: Sequence[Row], classes: list[str], opened: Source, images: Images, preprocess: Preprocess
+    rows: Sequence[Row] | Sequence[Chosen],
+    classes: list[str],
+    open_row: Callable[[Any, int], "Image.Image"],
+    images: Images,
+    preprocess: Preprocess,
 ) -> ImageSet:
-    """Decode and prepare images; those that cannot be read stop the work, or are left out and counted."""
+    """Open each row at a side and prepare it; what cannot be read stops the work, or is left out and counted."""
     groups = [rows[start : start + GROUP] for start in range(0, len(rows), GROUP)]
     pixels, kept, unreadable = [], [], []
-    for batch in batches(groups, lambda row: preprocess.prepare(opened.open(row.path, preprocess.resize))):
+    for batch in batches(groups, lambda row: preprocess.prepare(open_row(row, preprocess.resize))):
         pixels.append(batch.pixels.reshape(-1, preprocess.side, preprocess.side, 3))
         kept += batch.paths
         unreadable += batch.unreadable

@@ -10,7 +10,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -99,14 +99,22 @@ def train(
     made |= {"steps": trainer.step, "ema": training.ema, "recipe": recipe}
     about = Description(**made, device=group.hardware, workers=group.count)
     if milestones:
-        milestones.mkdir(parents=True, exist_ok=True)
-        for path in state.milestones(folder, training.milestone_every):
-            step, average = read_average(path)
-            tensors = trainer.average_weights(average)
-            write_generator(milestones / path.name, replace(about, steps=step), tensors, sources.captions)
+        found = state.milestones(folder, training.milestone_every)
+        _write_milestones(milestones, found, trainer, about, sources.captions)
     write_generator(output, about, trainer.average_weights(), sources.captions)
     # their weights, a quarter of a state, are kept where a folder for them is given
     state.clear(folder, None if milestones else training.milestone_every)
+
+
+def _write_milestones(
+    folder: Path, states: Iterable[Path], trainer: Trainer, about: Description, captions: Tensor | None
+) -> None:
+    """Write the generators of the averages that some states hold."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in states:
+        step, average = read_average(path)
+        tensors = trainer.average_weights(average)
+        write_generator(folder / path.name, replace(about, steps=step), tensors, captions)
 
 
 def initialised(sources: Sources, objective: str, network: Network, recipe: Recipe, seed: int) -> Transformer:
