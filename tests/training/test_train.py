@@ -5,7 +5,6 @@ import os
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,90 +18,10 @@ from safetensors.torch import load_file
 from commands import call
 from condense import __main__
 from condense.base.errors import InputError, Unfinished
+from condense.base.storage import locked
 from condense.training import state
 from condense.training.train import train
-
-NETWORK = ["--depth", "1", "--width", "16", "--heads", "2", "--patch", "4"]
-STEPS = ["--steps", "40", "--batch", "8", "--checkpoint-every", "20", "--ema", "0.9"]
-ROOT = Path(__file__).parents[2]
-
-
-class Training:
-    """One training in a folder of its own, as a command that can be run again."""
-
-    def __init__(self, folder: Path, latents: Path, *options: str) -> None:
-        self.folder, self.states = folder, folder / "state"
-        self.weights, self.history = folder / "seed0.safetensors", folder / "history.jsonl"
-        files = {
-            "latents": latents,
-            "output": self.weights,
-            "history": self.history,
-            "state-folder": self.states,
-        }
-        words = [word for name, path in files.items() for word in (f"--{name}", str(path))]
-        self.words = [*words, "--objective", "flow", *NETWORK, *STEPS, *options]
-
-    def run(self) -> str:
-        """Run it in this process."""
-        return call(train, *self.words)
-
-    def spawn(self, prelude: str = "", **environment: str) -> subprocess.Popen:
-        """Start it in a process of its own, after some Python that prepares a fault."""
-        program = (
-            "import os, signal, sys\nfrom condense import __main__\nfrom condense.base import storage\n"
-            f"from condense.training import state\n{prelude}\n__main__.main()"
-        )
-        path = {"PYTHONPATH": str(ROOT / "workflow"), "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(
-            [sys.executable, "-c", program, "train", *self.words],
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | path | environment,
-        )
-
-    def saved(self) -> list[int]:
-        """Steps of the states, newest first."""
-        return sorted((int(path.stem[5:]) for path in self.states.glob("*/step_*.safetensors")), reverse=True)
-
-    def newest(self) -> Path:
-        """Path of the newest state."""
-        return max(self.states.glob("*/step_*.safetensors"))
-
-    def bytes(self) -> list[bytes]:
-        """What the run leaves."""
-        return [self.weights.read_bytes(), self.history.read_bytes()]
-
-
-def write_latents(path: Path, count: int = 12, deviation: bool = True) -> Path:
-    """Seeded latents [count, 2, 4, 8, 8] of 3 classes."""
-    random = np.random.default_rng(0)
-    with h5py.File(path, "w") as file:
-        file.attrs["classes"] = 3
-        file["path"] = np.array([f"c/{i:02}.png" for i in range(count)], dtype=h5py.string_dtype())
-        file["label"] = np.arange(count) % 3
-        file["mean"] = random.normal(size=(count, 2, 4, 8, 8)).astype(np.float16)
-        if deviation:
-            file["deviation"] = np.full((count, 2, 4, 8, 8), 0.1, np.float16)
-    return path
-
-
-@pytest.fixture(scope="module")
-def latents(tmp_path_factory) -> Path:
-    return write_latents(tmp_path_factory.mktemp("latents") / "10.h5")
-
-
-@pytest.fixture(scope="module")
-def undisturbed(latents, tmp_path_factory) -> Training:
-    """The run that nothing happens to; its last state is kept for comparison as step 40's milestone."""
-    made = Training(tmp_path_factory.mktemp("undisturbed"), latents, "--milestone-every", "40")
-    made.run()
-    return made
-
-
-@pytest.fixture
-def training(latents, tmp_path) -> Training:
-    return Training(tmp_path, latents, "--milestone-every", "40")
-
+from trainings import Training, assert_close, write_latents
 
 KILL = "os.kill(os.getpid(), signal.SIGKILL)"
 AFTER_A_SAVE = f"""
@@ -264,6 +183,18 @@ def test_a_terminated_run_saves_its_state_and_leaves_with_status_75(training, un
     assert training.bytes() == undisturbed.bytes()
 
 
+def test_a_second_training_on_the_same_states_is_refused_and_changes_nothing(training, undisturbed):
+    with pytest.raises(Unfinished):
+        call(train, *training.words, "--minutes", "0")
+    before = training.newest().read_bytes()
+    sentence = rf"{training.states} is in use by process {os.getpid()} on \S+: wait"
+    with locked(training.states), pytest.raises(InputError, match=sentence):
+        training.run()
+    assert training.newest().read_bytes() == before and not training.weights.exists()
+    training.run()
+    assert training.bytes() == undisturbed.bytes()
+
+
 def test_the_log_tells_pace_memory_and_how_much_of_the_random_start_is_left(latents, tmp_path):
     said = Training(tmp_path, latents, "--ema", "0.99").run()
     assert "images/s" in said and "MiB" in said
@@ -291,41 +222,3 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(latents, tmp_path, undi
     parts = Training(tmp_path, latents, "--microbatch", "3", "--milestone-every", "40")
     parts.run()
     assert_close(parts, undisturbed)
-
-
-def test_two_workers_train_as_one_and_go_on_after_running_out_of_time(latents, tmp_path, undisturbed):
-    pair = Training(tmp_path, latents, "--milestone-every", "40", "--microbatch", "2", "--workers", "2")
-    pair.words += ["--minutes", "0"]
-    early = pair.spawn()
-    _, said = early.communicate(timeout=240)
-    assert early.returncode == 75, said
-    assert pair.saved() == [1]
-    del pair.words[-2:]
-    late = pair.spawn()
-    _, said = late.communicate(timeout=240)
-    assert late.returncode == 0, said
-    assert said.count("going on from step 1 of 40") == 1
-    assert_close(pair, undisturbed)
-
-
-def test_two_machines_train_as_one_by_the_documented_command(latents, tmp_path, undisturbed):
-    pair = Training(tmp_path, latents, "--milestone-every", "40")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        place = f"--rdzv-endpoint=127.0.0.1:{free.getsockname()[1]}"
-    run = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
-    run += ["--rdzv-backend=c10d", place, "-m", "condense", "train", *pair.words]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow"), "OMP_NUM_THREADS": "1"}
-    machines = [subprocess.Popen(run, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    for machine in machines:
-        _, said = machine.communicate(timeout=240)
-        assert machine.returncode == 0, said
-    assert_close(pair, undisturbed)
-
-
-def assert_close(one: Training, other: Training) -> None:
-    """Both runs took the same steps, but for the order of sums."""
-    ours, theirs = load_file(one.newest()), load_file(other.newest())
-    for name in theirs:
-        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-4, atol=1e-5)
-    assert not torch.equal(ours["history"], theirs["history"])

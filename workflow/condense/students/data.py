@@ -117,7 +117,7 @@ def _read(
     images: Images,
     preprocess: Preprocess,
 ) -> ImageSet:
-    """Open each row at a side and prepare it; what cannot be read stops the work, or is left out and counted."""
+    """Open each row and prepare it; what cannot be read stops the work, or is left out and counted."""
     groups = [rows[start : start + GROUP] for start in range(0, len(rows), GROUP)]
     pixels, kept, unreadable = [], [], []
     for batch in batches(groups, lambda row: preprocess.prepare(open_row(row, preprocess.resize))):

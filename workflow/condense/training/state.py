@@ -53,6 +53,11 @@ def saved(folder: Path) -> list[Path]:
     return sorted(folder.glob("step_*.safetensors"), reverse=True)
 
 
+def every(folder: Path) -> Iterator[Path]:
+    """Paths of the states of every run in the folder that one training is given."""
+    return folder.glob("*/step_*.safetensors")
+
+
 def newest(folder: Path, ours: dict[str, str]) -> tuple[int, dict[str, Tensor]] | None:
     """(step, tensors) of the newest readable state, None where there is none.
 

@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,10 +22,10 @@ from torch import Tensor
 
 from condense.base.artefacts import read_artefact
 from condense.base.digest import code
-from condense.base.errors import Unfinished
+from condense.base.errors import InputError, Unfinished
 from condense.base.memory import keep_freed_memory
 from condense.base.progress import say, track
-from condense.base.storage import file_digest
+from condense.base.storage import file_digest, locked
 from condense.config.objectives import OBJECTIVES
 from condense.config.options import take
 from condense.config.settings import Network, Recipe, Training
@@ -38,7 +38,7 @@ from condense.training.examples import Examples
 from condense.training.history import Log, write_history
 from condense.training.losses import Denoising
 from condense.training.trainer import Trainer
-from condense.training.workers import joined, launch
+from condense.training.workers import Workers, joined, launch
 
 CHECK_EVERY = 50  # steps between looks at the loss: a look waits for the GPU
 MACHINE = ("microbatch", "checkpoint_every", "milestone_every")  # settings that change no number
@@ -71,50 +71,67 @@ def train(
 ) -> None:
     """Train a generator from scratch."""
     if workers > 1 and "RANK" not in os.environ:
-        return launch(workers)
+        return launch(workers, state_folder, output)
     began = time.monotonic()
     keep_freed_memory()
-    data = read_latents(latents)
-    attached = captions and read_captions(captions), patches and read_patches(patches, data.paths)
-    sources = Sources(data, *attached)
-    identity = _identity(objective, seed, [latents, captions, patches], [network, training, recipe])
-    folder = state_folder / hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-    with joined() as group:
+    with ExitStack() as stack:
+        group = stack.enter_context(joined())
+        group.first(stack.enter_context, locked(state_folder))
+        data = read_latents(latents)
+        attached = captions and read_captions(captions), patches and read_patches(patches, data.paths)
+        sources = Sources(data, *attached)
+        identity = _identity(objective, seed, [latents, captions, patches], [network, training, recipe])
+        folder = state_folder / _key(identity, group)
         examples = Examples(sources, objective, training, recipe, seed, group)
         losses = Denoising(examples.objective.losses, recipe.alignment_weight)
         start = initialised(sources, objective, network, recipe, seed)
         trainer = Trainer(start, examples, losses, training, group)
-        for other, differing in [] if group.rank else state.relatives(folder, identity):
-            say(f"{other} holds states of another run (other {', '.join(differing)}), which are not taken up")
-        trainer.restore(state.newest(folder, identity))
+        trainer.restore(group.first(_take_up, folder, identity))
         # an empty subset leaves the network as it was initialised
         steps = training.steps if data.paths else 0
         log = Log(trainer, steps, tensorboard)
         log.greet()
         _advance(trainer, steps, folder, identity, began + 60 * minutes, log)
-        if group.rank:
-            return
+        about = {"objective": objective, "network": network, "recipe": recipe}
+        group.first(_finish, trainer, folder, about, output, history, milestones)
+
+
+def _take_up(folder: Path, identity: dict[str, str]) -> tuple[int, dict[str, Tensor]] | None:
+    """The newest state of this run; states of others are told."""
+    for other, differing in state.relatives(folder, identity):
+        say(f"{other} holds states of another run (other {', '.join(differing)}), which are not taken up")
+    return state.newest(folder, identity)
+
+
+def _finish(
+    trainer: Trainer,
+    folder: Path,
+    about: dict[str, Any],
+    output: Path,
+    history: Path,
+    milestones: Path | None,
+) -> None:
+    """Write the results, the weights last, then drop the states."""
+    examples, training, group = trainer.examples, trainer.training, trainer.workers
     write_history(history, trainer)
-    made = {"objective": objective, "network": network, "classes": data.classes, "shape": data.shape}
-    made |= {"steps": trainer.step, "ema": training.ema, "recipe": recipe}
-    about = Description(**made, device=group.hardware, workers=group.count)
+    about |= {"classes": examples.latents.classes, "shape": examples.latents.shape}
+    about |= {"steps": trainer.step, "ema": training.ema, "device": group.hardware, "workers": group.count}
+    described = Description(**about)
     if milestones:
         found = state.milestones(folder, training.milestone_every)
-        _write_milestones(milestones, found, trainer, about, sources.captions)
-    write_generator(output, about, trainer.average_weights(), sources.captions)
+        _write_milestones(milestones, found, trainer, described)
+    write_generator(output, described, trainer.average_weights(), examples.captions)
     # their weights, a quarter of a state, are kept where a folder for them is given
     state.clear(folder, None if milestones else training.milestone_every)
 
 
-def _write_milestones(
-    folder: Path, states: Iterable[Path], trainer: Trainer, about: Description, captions: Tensor | None
-) -> None:
+def _write_milestones(folder: Path, states: Iterable[Path], trainer: Trainer, about: Description) -> None:
     """Write the generators of the averages that some states hold."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in states:
         step, average = read_average(path)
         tensors = trainer.average_weights(average)
-        write_generator(folder / path.name, replace(about, steps=step), tensors, captions)
+        write_generator(folder / path.name, replace(about, steps=step), tensors, trainer.examples.captions)
 
 
 def initialised(sources: Sources, objective: str, network: Network, recipe: Recipe, seed: int) -> Transformer:
@@ -157,6 +174,18 @@ def _identity(
     return names
 
 
+def _key(identity: dict[str, str], group: Workers) -> str:
+    """Name of the folder of a run's states. Raises InputError where the workers read different files."""
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+    own = torch.tensor(int(key, 16))
+    if group.any(bool(group.from_first(own.clone()) != own)):
+        raise InputError(
+            "the workers read different latents, captions or patches: wait until all machines see the newest "
+            "files, then run again."
+        )
+    return key
+
+
 def _advance(
     trainer: Trainer, steps: int, folder: Path, identity: dict[str, str], deadline: float, log: Log
 ) -> None:
@@ -172,9 +201,11 @@ def _advance(
             if saving or done % CHECK_EVERY == 0:
                 trainer.check()  # before the state is saved: a spoilt one never is
                 log.draw()
-            if saving and log.speaks:
+            if saving:
                 log.tell()
-                path = state.save(folder, done, trainer.tensors(), identity, training.milestone_every)
+                path = workers.first(
+                    state.save, folder, done, trainer.tensors(), identity, training.milestone_every
+                )
             if leave and not last:
                 where = f"; the state is in {path}, run again to go on" if path else ""
                 raise Unfinished(f"stopped after step {done} of {steps}{where}.")

@@ -119,17 +119,19 @@ class Trainer:
         return parts | {"history": self.history}
 
     def restore(self, found: tuple[int, dict[str, Tensor]] | None) -> None:
-        """Take up a saved state; None leaves the training at its start."""
-        if found is None:
+        """Take up in every worker the state that the first has found; None leaves all at their start."""
+        self.step = int(self.workers.from_first(torch.tensor(found[0] if found else 0)))
+        if not self.step:
             return
-        self.step, tensors = found
-        self.history, device = tensors["history"], self.workers.device
-        for name, value in self.parameters.items():
-            value.data.copy_(tensors[f"network.{name}"])
-            self.average[name].copy_(tensors[f"average.{name}"])
-            moments = {moment: tensors[f"{moment}.{name}"].to(device) for moment in MOMENTS}
-            step = torch.tensor(float(self.step), device=device)
+        self.history = torch.zeros(self.step, len(COLUMNS))
+        for value in self.parameters.values():
+            step = torch.tensor(float(self.step), device=self.workers.device)
+            moments = {moment: torch.zeros_like(value) for moment in MOMENTS}
             self.optimiser.state[value] = {"step": step} | moments
+        for name, value in self.tensors().items():
+            if found:
+                value.copy_(found[1][name])
+            self.workers.from_first(value)
 
     def average_weights(self, average: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Averaged weights by name, with the buffers, but without what only the alignment needs."""
