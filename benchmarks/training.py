@@ -20,6 +20,7 @@ from typing import Annotated
 import torch
 import typer
 
+from condense.base.compile import compile_network
 from condense.base.memory import keep_freed_memory
 from condense.config.objectives import OBJECTIVES
 from condense.config.settings import Network, Recipe, Sampling, Training
@@ -101,8 +102,8 @@ def sampler(size: str, objective: str, batch: int, ours: bool) -> Callable[[], N
     """One evaluation of the guided network per call, as in the 250 of an image."""
     net = network(size, objective).eval().requires_grad_(False)
     torch.set_float32_matmul_precision("high")
-    if ours and CUDA:
-        net.compile()
+    if ours:
+        compile_network(net, DEVICE)
     labels = torch.arange(batch, device=DEVICE)
     predict = guide(net, labels, 1.5)
     x = torch.randn(batch, *SHAPE, device=DEVICE)
