@@ -78,6 +78,7 @@ def pretend(monkeypatch: Any) -> Iterator[Pretended]:
         patch.setattr(torch, "autocast", lambda kind, *given, **named: autocast("cpu", *given, **named))
         patch.setattr(torch, "Generator", Generator)
         patch.setattr(torch.jit, "load", lambda file, map_location: _script(load(file), map_location))
+        precision = torch.get_float32_matmul_precision()
         before = torch.__future__.get_overwrite_module_params_on_conversion()
         torch.__future__.set_overwrite_module_params_on_conversion(True)
         try:
@@ -85,6 +86,7 @@ def pretend(monkeypatch: Any) -> Iterator[Pretended]:
                 yield device
         finally:
             torch.__future__.set_overwrite_module_params_on_conversion(before)
+            torch.set_float32_matmul_precision(precision)  # a training changes it
 
 
 def _script(module: torch.jit.ScriptModule, where: Any) -> torch.jit.ScriptModule:

@@ -146,6 +146,18 @@ def device(monkeypatch) -> Iterator[Pretended]:
         yield pretended
 
 
+EXACT = ("embed", "reference", "detect", "detect by the FID Inception", "reference batch", "patches")
+EXACT += ("select", "select to a tolerance", "select as released", "score sets of images")
+
+
+@pytest.mark.parametrize("label", EXACT)
+def test_nothing_that_is_compared_is_rounded_to_tf32(label, made, device, tmp_path) -> None:
+    torch.set_float32_matmul_precision("high")  # as another part of a program may have left it
+    run(label, made=made, out=tmp_path, device="cuda")
+    assert device.operations and not device.rounded
+    assert torch.get_float32_matmul_precision() == "high" and torch.backends.cudnn.allow_tf32
+
+
 def arrays(path: Path) -> dict[str, np.ndarray]:
     """Numbers in a file, by name."""
     if path.suffix == ".csv":

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from condense.base.errors import InputError
+from condense.base.precision import full_precision
 from condense.base.storage import file_digest
 from condense.encoders.encoder import BATCH, Encoder
 from condense.images.preprocess import Preprocess
@@ -104,11 +105,11 @@ class Inception(Detector):
         return self._resizer(np.asarray(image))
 
     @torch.inference_mode()
+    @full_precision()
     def detect(self, pixels: np.ndarray) -> Outputs:
         """Features, logits and spatial features of prepared images [b, 299, 299, 3]."""
         images = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(0, 3, 1, 2)
-        with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
-            return self._network.detect(images)
+        return self._network.detect(images)
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def _read_script(path: Path, device: torch.device) -> _Network:
         script = torch.jit.load(path, map_location=device).eval()
         matrices = [tensor for tensor in script.state_dict().values() if tensor.ndim == 2]
         network = _Network(dict(script.layers.named_children()), ("mixed_6", "conv"), *matrices)
-        with torch.inference_mode():
+        with torch.inference_mode(), full_precision():
             probe = torch.randint(0, 256, (2, 3, 64, 48), generator=torch.Generator().manual_seed(0))
             probe = probe.to(device, torch.uint8)
             seen = network.detect(as_tensorflow(probe.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from condense.base.artefacts import read_artefact, write_artefact
 from condense.base.errors import InputError
+from condense.base.precision import full_precision
 from condense.base.progress import say
 from condense.base.storage import file_digest
 from condense.config.encoders import Encoder as EncoderSettings
@@ -72,6 +73,7 @@ class Encoder:
         return self.preprocess.prepare(image)
 
     @torch.inference_mode()
+    @full_precision()
     def encode(self, pixels: np.ndarray) -> Tensor:
         """float32 [b, d] on the device of prepared images uint8 [b, side, side, 3]."""
         batch = torch.from_numpy(np.ascontiguousarray(pixels))
@@ -85,6 +87,7 @@ class Encoder:
         return apply_head(self._head, features, self.name)
 
 
+@full_precision()
 def apply_head(head: list[Tensor], features: Tensor, name: str) -> Tensor:
     """Logits [b, k] of features [b, d] by a head [weight [k, d], bias [k]]."""
     if not head:

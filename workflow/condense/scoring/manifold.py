@@ -7,13 +7,8 @@ import torch
 from torch import Tensor
 
 from condense.base.errors import InputError
-from condense.scoring.neighbours import (
-    Points,
-    as_features,
-    full_precision,
-    squared_neighbour_distances,
-    tiles,
-)
+from condense.base.precision import full_precision
+from condense.scoring.neighbours import Points, as_features, squared_neighbour_distances, tiles
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from condense.base.arithmetic import square_root
 from condense.base.errors import InputError
-from condense.scoring.neighbours import Points, as_features, full_precision, nearest, tiles
+from condense.base.precision import full_precision
+from condense.scoring.neighbours import Points, as_features, nearest, tiles
 
 
 class Copies:

@@ -2,12 +2,12 @@
 
 A float32 matrix product gives a proven lower bound of every squared distance, tile by tile; only pairs
 whose order the bound leaves open are measured again, in float64 from the features as given. So results do not
-depend on tiles, threads or device. Memory is two copies of the features and a few tiles.
+depend on tiles, threads or device. Memory is two copies of the features and a few tiles. The bound is that of
+float32, so that callers keep its `full_precision`.
 """
 
 import functools
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,17 +137,6 @@ def as_features(features: Any) -> Tensor:
     if features.ndim != 2:
         raise InputError(f"features have shape {tuple(features.shape)}; [images, dimensions] is needed.")
     return features if features.dtype == torch.float64 else features.float()
-
-
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Keep TF32 and bfloat16 out of float32 products: the error bound is float32's."""
-    chosen = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(chosen)
 
 
 def _keep_smallest(bounds: Tensor, indices: Tensor, rows: slice, low: Tensor, left: int) -> None:

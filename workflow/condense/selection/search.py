@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from condense.base.errors import InputError
+from condense.base.precision import full_precision
 from condense.base.seeds import stream
 from condense.config.settings import Gadc
 from condense.selection.objective import TIE, Objective, Terms, lowest
@@ -44,6 +45,7 @@ class Selection:
     path: Tensor  # [classes, budget], objective after each image that was added greedily
 
 
+@full_precision()
 def condense(
     features: Tensor, nll: Tensor | None, budgets: Sequence[int], settings: Gadc
 ) -> dict[int, Selection]:

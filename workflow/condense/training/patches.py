@@ -13,6 +13,7 @@ import typer
 from torch import Tensor
 
 from condense.base.errors import InputError
+from condense.base.precision import full_precision
 from condense.base.progress import track
 from condense.base.shards import create_around
 from condense.base.storage import replacing
@@ -71,6 +72,7 @@ def input_side(encoder: Encoder, resolution: int) -> int:
 
 
 @torch.inference_mode()
+@full_precision()
 def features(encoder: Encoder, pixels: np.ndarray, side: int) -> Tensor:
     """Features [b, d, h, w] of uint8 images [b, r, r, 3], resized to `side` as the alignment's authors do."""
     batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(encoder.device)
