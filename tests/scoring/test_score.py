@@ -10,12 +10,14 @@ import torch
 
 from commands import call
 from condense.base.errors import InputError
+from condense.base.gaussian import Moments
 from condense.base.shards import open_shard, write_shard
 from condense.config.settings import Network, Sampling
 from condense.diffusion.generator import Description, write_generator
 from condense.images.subset import Chosen
 from condense.images.subset import write_subset as write_subset_of
 from condense.scoring import metrics
+from condense.scoring import score as scoring
 from condense.scoring.frechet import fit, frechet_distance
 from condense.scoring.kernel_distance import kernel_distance
 from condense.scoring.manifold import compare
@@ -226,6 +228,31 @@ def test_a_reference_batch_takes_the_place_of_the_studys_images_but_not_of_the_c
     subset = fit(real()[:, :5].reshape(-1, DIMENSIONS))
     assert row["subset_fid"] == pytest.approx(frechet_distance(subset, other), rel=1e-6)
     assert 0.3 < row["copy_rate"] < 0.7
+
+
+def test_a_reference_batch_spares_the_study_all_but_the_chosen_images(tmp_path, monkeypatch) -> None:
+    other = fit(random(5).normal(size=(200, DIMENSIONS)))
+    with h5py.File(tmp_path / "batch.h5", "w") as file:
+        file["features"] = random(6).normal(size=(50, DIMENSIONS)).astype(np.float32)
+        file["mean"], file["covariance"] = other.mean, other.covariance
+        file.attrs.update({"digest": "aa", "name": "ADM", "complete": True})
+    shards = [h5py.File(path) for path in (*write_reference(tmp_path), tmp_path / "batch.h5")]
+    with open_shard(write_samples(tmp_path / "s.h5", random(1).normal(size=(8, DIMENSIONS)))) as cached:
+        samples = read_samples(cached)
+    summed, read = [], []
+    add, read_array = Moments.add, scoring._read
+    monkeypatch.setattr(Moments, "add", lambda self, rows: (summed.append(len(rows)), add(self, rows))[1])
+    monkeypatch.setattr(
+        scoring, "_read", lambda group, name: (read.append(group.name), read_array(group, name))[1]
+    )
+    chosen = {f"c{c}/{i}.png" for c in (1, 3) for i in range(5)}
+    reference, nearest = read_reference(shards, chosen, samples)
+    assert sum(summed) == 10  # of 120
+    assert read == ["/c1", "/c3", "/"]
+    assert reference.subset.count == 10 and [bool(path) for path in nearest] == [False, True] * 4
+    summed.clear()
+    read_reference(shards[:2], chosen, samples)
+    assert sum(summed) == CLASSES * IMAGES + 10
 
 
 def test_samples_that_are_not_what_was_asked_for_are_refused_by_name(tmp_path) -> None:

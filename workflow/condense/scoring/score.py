@@ -142,33 +142,44 @@ def read_reference(
     """The study's images as reference, and the path of each sample's nearest image among the `chosen` ones.
 
     Features are read once, a class at a time; those of an even spread of images are kept. The features of a
-    reference batch, in a file beside the study's, take their place but for what concerns the chosen images.
+    reference batch, in a file beside the study's, take their place but for what concerns the chosen images:
+    then only these are summed, and classes without one are not read.
     """
     batch = next((shard for shard in shards if "features" in shard), None)
     shards = [shard for shard in shards if shard is not batch]
-    everything, subset, kept, seen = Moments(), Moments(), [], set()
-    copies, nearest = Copies(samples.features, samples.labels), [""] * len(samples.features)
+    everything, subset = Moments(), Moments()
+    kept: list[np.ndarray] = []
+    known: set[int] = set()
+    copies = Copies(samples.features, samples.labels)
+    nearest = [""] * len(samples.features)
     strange = set(chosen) if shards else set()
-    picked = spread(sum(len(group["paths"]) for shard in shards for group in shard.values()))
-    for label, features, paths in _classes(shards):
-        inside, here = np.array([path in chosen for path in paths]), picked - everything.count
-        kept.append(features[here[(here >= 0) & (here < len(features))]])
-        seen.add(label)
+    picked = spread(sum(len(group["paths"]) for _, group in _groups(shards)))
+    for label, group in _groups(shards):
+        known.add(label)
+        paths = read_text(group["paths"])
         strange.difference_update(paths)
-        everything.add(features)
+        inside = np.array([path in chosen for path in paths], bool)
+        if batch is not None and not inside.any():
+            continue
+        features = _read(group, "features")
+        if batch is None:
+            here = picked - everything.count
+            kept.append(features[here[(here >= 0) & (here < len(features))]])
+            everything.add(features)
         subset.add(features[inside])
         copies.add(label, features, inside)
         if inside.any():
             for sample in np.flatnonzero(np.asarray(samples.labels) == label):
                 nearest[sample] = paths[copies.nearest[sample]]
-    unknown = set(np.unique(samples.labels).tolist()) - seen
+    unknown = set(np.unique(samples.labels).tolist()) - known
     if shards and unknown:
         raise InputError(f"samples have class index {min(unknown)}, of which the reference has no image.")
     if strange:
         raise InputError(f"the subset names {min(strange)!r}, of which the references have no features.")
     own = {"subset": subset.gaussian() if subset.count > 1 else None, "copies": copies}
     if batch is not None:
-        images, spatial = _read(batch, "features"), _statistics(batch, "spatial_")
+        images = _read(batch, "features")
+        spatial = _statistics(batch, "spatial_")
         return Reference(batch.attrs["name"], _statistics(batch), images, spatial, **own), nearest
     name = f"the study's {everything.count} images"
     return Reference(name, everything.gaussian(), np.concatenate(kept), **own), nearest
@@ -195,12 +206,6 @@ def closest_pairs(copies: Copies, nearest: list[str], count: int = PAIRS) -> pd.
     places = copies.closest(count).tolist()
     rows = [(i, int(copies.labels[i]), nearest[i], float(copies.distances[i])) for i in places]
     return pd.DataFrame(rows, columns=["sample", "class_index", "path", "distance"])
-
-
-def _classes(shards: list[h5py.File]) -> Iterator[tuple[int, np.ndarray, list[str]]]:
-    """(class index, features [n, d], paths) of each class, in order."""
-    for index, group in _groups(shards):
-        yield index, _read(group, "features"), read_text(group["paths"])
 
 
 def _groups(shards: list[h5py.File]) -> Iterator[tuple[int, h5py.Group]]:
