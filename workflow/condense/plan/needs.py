@@ -1,0 +1,179 @@
+"""What the stages of a study compute and keep: operations, and bytes on disk."""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from functools import cache
+from typing import NamedTuple
+
+from condense.config.methods import D2c, Nothing
+from condense.config.objectives import OBJECTIVES
+from condense.config.settings import Network
+from condense.config.study import Study
+from condense.plan import sizes
+from condense.scoring.metrics import REFERENCE_IMAGES
+from condense.selection.difficulty import TIMES
+
+FLOAT, HALF = 4, 2  # bytes of a number
+INCEPTION_LOGITS = 1008
+OFFICIAL = Network(size="XL")  # ASSUME: an imported checkpoint is DiT-XL/2
+
+
+class GeneratorRun(NamedTuple):
+    """One generator of a study; `budget` is the one in its paths."""
+
+    method: str
+    generator: str
+    budget: str
+    seed: int
+
+
+class Need(NamedTuple):
+    """Operations of a stage, bytes that it keeps, and how many images it looks at."""
+
+    operations: float
+    kept: float
+    images: int
+
+    @classmethod
+    def of(cls, images: int, operations: float, kept: float) -> "Need":
+        """Of so many operations and bytes for each image."""
+        return cls(images * operations, images * kept, images)
+
+
+class Needs:
+    """Needs of some runs (method, generator, budget in paths) of a study on so many images and classes."""
+
+    def __init__(self, study: Study, images: int, classes: int, runs: Iterable[tuple[str, str, str]]) -> None:
+        self.study, self.images, self.classes = study, images, classes
+        self.samplings = {GeneratorRun(*run, seed) for run in runs for seed in study.seeds}
+        self.methods = {run.method for run in self.samplings}
+        self.trainings = {*self._trainings()}
+        self._spaces = cache(
+            lambda name, resolution: sizes.space_of(name and study.autoencoders[name], resolution)
+        )
+        self._encoders = cache(lambda name: sizes.encoder_size(study.encoders[name]))
+        self._maps = cache(lambda name, resolution: sizes.map_size(study.encoders[name], resolution))
+        self.detector = self._encoders(study.detector)
+
+    def training(self, name: str) -> Need:
+        """Of the trainings of one generator: forward and backward, and the weights at end and milestones."""
+        generator = self.study.generators[name]
+        mine = [run for run in self.trainings if run.generator == name]
+        taught = [run for run in mine if not isinstance(self.study.methods[run.method], Nothing)]
+        training, network = generator.training, self._network(name)
+        step = 3 * training.batch * network.operations
+        tokens, width = self._captions(name) or (0, 0)  # of every class in each file
+        file = FLOAT * network.numbers + HALF * (self.classes + 1) * tokens * width
+        milestones = training.steps // training.milestone_every if training.milestone_every else 0
+        files = len(mine) + milestones * len(taught)
+        return Need(len(taught) * training.steps * step, files * file, 0)
+
+    def sampling(self, name: str) -> Need:
+        """Of the images of one generator's runs; guidance and second order evaluate the network twice."""
+        generator = self.study.generators[name]
+        sampling, count = generator.sampling, sum(run.generator == name for run in self.samplings)
+        passes = (2 if sampling.guidance > 1 else 1) * (2 if sampling.sampler == "heun" else 1)
+        drawing = passes * sampling.steps * self._network(name).operations + self.space(name).decoding
+        return Need.of(count * sampling.images, drawing, 3 * generator.resolution**2)
+
+    def stages(self) -> dict[str, Need]:
+        """Of each stage that runs share."""
+        parts = {
+            "embeddings": self._embeddings(),
+            "difficulty": self._difficulty(),
+            "latents": self._latents(),
+            "patches": self._patches(),
+            "references": self._references(),
+            "detection": self._detection(),
+        }
+        found = {name: [*part] for name, part in parts.items()}
+        return {name: Need(*map(sum, zip(*part, strict=True))) for name, part in found.items() if part}
+
+    def _embeddings(self) -> Iterator[Need]:
+        """Features of every image, by each encoder that a method looks through."""
+        names = {self.study.methods[name].encoder for name in self.methods} - {None}
+        if self.study.images.unreadable == "skip":  # they tell which images are readable
+            names.add(self.study.detector)
+        for name in names:
+            size = self._encoders(name)
+            yield Need.of(self.images, size.operations, FLOAT * size.numbers)
+
+    def _difficulty(self) -> Iterator[Need]:
+        """Loss of every image at some times, by each generator that ranks."""
+        for method in map(self.study.methods.get, self.methods):
+            if isinstance(method, D2c):
+                name = method.generator
+                network = self._network(name)
+                if method.checkpoint:
+                    network = sizes.generator_size(OFFICIAL, self.space(name).shape, self.classes, True)
+                operations = TIMES * network.operations + self.space(name).encoding.operations
+                yield Need.of(self.images, operations, FLOAT)
+
+    def _latents(self) -> Iterator[Need]:
+        """Latents of each subset that is trained on, and of its mirror images."""
+        for run, count in self._subsets(lambda run: self._place(run.generator)):
+            encoding = self.space(run.generator).encoding
+            yield Need.of(count, 2 * encoding.operations, 2 * HALF * encoding.numbers)
+
+    def _patches(self) -> Iterator[Need]:
+        """Feature maps of the same images, for recipes that align to them."""
+        for run, count in self._subsets(lambda run: self._aligned(run.generator)):
+            if aligned := self._aligned(run.generator):
+                size = self._maps(*aligned)
+                yield Need.of(count, 2 * size.operations, 2 * HALF * size.numbers)
+
+    def _references(self) -> Iterator[Need]:
+        """Detector's features of every image at each resolution, and of reference batches."""
+        sides = {self.study.generators[run.generator].resolution for run in self.samplings}
+        count = len(sides) * self.images + len(sides & self.study.references.keys()) * REFERENCE_IMAGES
+        yield Need.of(count, self.detector.operations, FLOAT * self.detector.numbers)
+
+    def _detection(self) -> Iterator[Need]:
+        """Detector's features and logits of every sample."""
+        count = sum(self.study.generators[run.generator].sampling.images for run in self.samplings)
+        fid = self.study.encoders[self.study.detector].kind == "fid"
+        logits = INCEPTION_LOGITS if fid else self.classes
+        yield Need.of(count, self.detector.operations, FLOAT * (self.detector.numbers + logits))
+
+    def _trainings(self) -> Iterator[GeneratorRun]:
+        """Trainings behind the runs, and those of generators that rank images for a method."""
+        for run in self.samplings:
+            yield run._replace(generator=self._trained(run.generator))
+        for method in map(self.study.methods.get, self.methods):
+            if isinstance(method, D2c) and not method.checkpoint:
+                budget = self.study.budget_of(method.trained_on, "")
+                yield GeneratorRun(method.trained_on, self._trained(method.generator), budget, method.seed)
+
+    def _trained(self, name: str) -> str:
+        """The generator whose training a generator's weights come from."""
+        borrowed = self.study.generators[name].weights
+        return borrowed.generator if borrowed else name
+
+    def _subsets(self, key: Callable[[GeneratorRun], Hashable]) -> Iterator[tuple[GeneratorRun, int]]:
+        """A training of each subset and key, and the number of images of the subset."""
+        for run in {(key(run), run.method, run.budget): run for run in self.trainings}.values():
+            per_class = self.study.budgets.get(run.budget, 0)
+            yield run, self.images if run.budget == "all" else per_class * self.classes
+
+    def _place(self, name: str) -> tuple[str | None, int]:
+        """Autoencoder and resolution of a generator."""
+        return self.study.generators[name].autoencoder, self.study.generators[name].resolution
+
+    def _aligned(self, name: str) -> tuple[str, int] | None:
+        """Encoder to whose feature maps a generator is aligned, and the resolution; none without."""
+        encoder = self.study.recipe_of(name).feature_encoder
+        return encoder and (encoder, self.study.generators[name].resolution)
+
+    def space(self, name: str) -> sizes.Space:
+        """Latents of a generator."""
+        return self._spaces(*self._place(name))
+
+    def _captions(self, name: str) -> tuple[int, int] | None:
+        """Tokens and width of a generator's captions; none without."""
+        encoder = self.study.recipe_of(name).text_encoder
+        return encoder and sizes.text_size(self.study.text_encoders[encoder])
+
+    def _network(self, name: str) -> sizes.Size:
+        """Parameters of a generator, and the operations of a forward pass."""
+        generator, shape = self.study.generators[name], self.space(name).shape
+        learn_sigma = OBJECTIVES[generator.objective].learned_variance
+        return sizes.generator_size(generator.network, shape, self.classes, learn_sigma, self._captions(name))
