@@ -16,7 +16,7 @@ class Metric:
     better: int
 
 
-SCORED = {  # of a generator: columns of results/scores
+SCORED = {  # of a generator: columns of results/scores; their functions are in `scoring.metrics`
     "fid": Metric("FID", 2, -1),
     "sfid": Metric("sFID", 2, -1),
     "inception_score": Metric("IS", 1, 1),

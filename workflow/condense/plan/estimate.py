@@ -34,10 +34,7 @@ def estimate(
     runs = {run for budget in study.comparisons for run in study.rows(budget)}
     if tables:
         runs |= {run for table in study.tables for run in layout.runs(study, table)}
-    generated = {
-        (run.method, run.learner.name, run.budget) for run in runs if run.learner.kind == "generator"
-    }
-    needs = Needs(study, images or counted, classes or kinds, generated)
+    needs = Needs(study, images or counted, classes or kinds, runs)
     print(f"{len(runs)} runs x {len(study.seeds)} seeds, at {utilisation:.0%} of {teraflops:.0f} TFLOP/s,")
     given = "as given" if images and classes else origin
     print(f"on {needs.images:,} images of {needs.classes:,} classes ({given})")

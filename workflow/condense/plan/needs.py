@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import cache
 from typing import NamedTuple
 
+from condense.config.learners import Run
 from condense.config.methods import D2c, Nothing
 from condense.config.objectives import OBJECTIVES
 from condense.config.settings import Network
@@ -40,11 +41,16 @@ class Need(NamedTuple):
 
 
 class Needs:
-    """Needs of some runs (method, generator, budget in paths) of a study on so many images and classes."""
+    """Needs of the generators among some runs of a study on so many images and classes."""
 
-    def __init__(self, study: Study, images: int, classes: int, runs: Iterable[tuple[str, str, str]]) -> None:
+    def __init__(self, study: Study, images: int, classes: int, runs: Iterable[Run]) -> None:
         self.study, self.images, self.classes = study, images, classes
-        self.samplings = {GeneratorRun(*run, seed) for run in runs for seed in study.seeds}
+        self.samplings = {
+            GeneratorRun(run.method, run.learner.name, run.budget, seed)
+            for run in runs
+            if run.learner.kind == "generator"
+            for seed in study.seeds
+        }
         self.methods = {run.method for run in self.samplings}
         self.trainings = {*self._trainings()}
         self._spaces = cache(
