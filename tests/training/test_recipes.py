@@ -2,6 +2,7 @@
 
 import csv
 import json
+import threading
 
 import h5py
 import numpy as np
@@ -209,6 +210,34 @@ def test_image_and_target_are_flipped_together():
     image, target = batch.clean[:, 0, 0, 0], batch.features[:, 0, 0, 0].float()
     assert torch.equal(image, target)
     assert 0.4 < (image % 1 == 0.5).float().mean() < 0.6
+
+
+class Reads:
+    """Features that tell who reads them, and let a reader wait until the step before is being computed."""
+
+    def __init__(self, features):
+        self.features, self.readers, self.started = features, [], threading.Event()
+
+    def __getitem__(self, index):
+        self.readers.append(threading.current_thread())
+        if len(self.readers) > 1:
+            self.started.set()
+        return self.features[index]
+
+
+def test_the_features_of_the_next_step_are_read_while_this_one_is_computed():
+    plain, ahead = examples(steps=3), examples(steps=3)
+    ahead.patches = reads = Reads(ahead.patches)
+    first = ahead.batch(0)
+    assert reads.started.wait(20), "nothing is read before the next step asks for it"
+    found = [first, ahead.batch(1), ahead.batch(2)]
+    assert len(reads.readers) == 3 and threading.main_thread() not in reads.readers
+    for step, batch in enumerate(found):
+        for value, expected in zip(vars(batch).values(), vars(plain.batch(step)).values(), strict=True):
+            assert torch.equal(value, expected)
+    elsewhere = examples(steps=9)
+    elsewhere.batch(0)
+    assert torch.equal(elsewhere.batch(7).features, examples(steps=9).batch(7).features)
 
 
 @pytest.mark.parametrize(("dropout", "both"), [("independent", 0.09), ("joint", 0.3)])

@@ -3,6 +3,7 @@
 Every worker draws the whole batch and takes its share, so the number of workers changes no example.
 """
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -55,6 +56,8 @@ class Examples:
         self.training, self.recipe, self.seed, self.workers = training, recipe, seed, workers
         self.objective = process_of(objective)
         self.orders: dict[int, Tensor] = {}
+        self.reader = ThreadPoolExecutor(max_workers=1)
+        self.reading: dict[int, Future[Tensor]] = {}  # features of the next step, by its number
 
     def names(self, step: int) -> list[str]:
         """Paths of the images of a step, over all workers."""
@@ -86,7 +89,7 @@ class Examples:
         spread = None
         if latents.deviation is not None:
             spread = torch.randn(shape, generator=draw, device=device)[share]
-        features = None if self.patches is None else self._moved(self.patches[chosen[share], mirrored[share]])
+        features = None if self.patches is None else self._moved(self._read_ahead(step))
         chosen, mirrored, dropped, silent = (
             self._moved(part[share]) for part in (chosen, mirrored, dropped, silent)
         )
@@ -97,6 +100,20 @@ class Examples:
         clean = latents.sample(chosen, mirrored, spread)
         labels = torch.where(dropped, latents.classes, labels)
         return Batch(clean, noise[share], time[share], labels, text, features)
+
+    def _read_ahead(self, step: int) -> Tensor:
+        """Features of this worker's share of a step; a thread then reads those of the next.
+
+        They may lie on a disk (see `read_patches`), for whose pages no step is to wait.
+        """
+        found = self.reading.pop(step, None) or self._read(step)
+        self.reading = {step + 1: self._read(step + 1)} if step + 1 < self.training.steps else {}
+        return found.result()
+
+    def _read(self, step: int) -> Future[Tensor]:
+        share = self.workers.share(self.training.batch)
+        index = self.chosen(step)[share], self._choices(step)[0][share]
+        return self.reader.submit(self.patches.__getitem__, index)
 
     def _choices(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Of each image of a step: its mirror image (1) or not (0), class dropped, caption dropped.
