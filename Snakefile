@@ -19,6 +19,7 @@
 #   references/{resolution}/{shard}.h5                            of the study's images, by the detector
 #   scores/{generator}/{method}/{budget}/seed{seed}.csv
 #   fid_{budget}.csv, subsets.csv, tables/{table}.{csv,md,tex,html}, figures/, cards/, provenance.html, reproduce.md, report.zip   for people
+#   config.yaml                                                   every setting of the study, defaults included
 
 import json
 import sys
@@ -30,6 +31,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
 from condense.base.digest import code
 from condense.base.errors import InputError
+from condense.config.document import fingerprint
 from condense.plan.plan import Plan, environment
 
 
@@ -70,6 +72,7 @@ localrules:
     table,
     tabulate,
     fetch_inception,
+    record_config,
 
 
 scattergather:
@@ -86,6 +89,7 @@ rule all:
 rule tables:
     input:
         PLAN.targets.tables(),
+        "results/config.yaml",
 
 
 rule report:

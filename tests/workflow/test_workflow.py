@@ -89,7 +89,7 @@ def test_an_edited_formula_of_the_transport_reruns_selection_but_no_embedding(st
 def test_another_kappa_reruns_only_the_methods_that_have_it(study):
     study.configure(lambda config: config["methods"]["gadc"].update(capacity=1.5))
     planned = study.planned()
-    assert set(planned) == {"select", "merge_subset"} | STAGES
+    assert set(planned) == {"select", "merge_subset", "record_config"} | STAGES
     assert planned["select"] == 2 and planned["train"] == 1 and planned["score"] == 2
 
 
@@ -100,7 +100,8 @@ def test_one_more_method_runs_only_its_own_jobs(study):
 
     study.configure(add)
     planned = study.planned()
-    assert set(planned) == {"select", "merge_subset"} | STAGES - {"tabulate", "plot_table", "plot_objective"}
+    undone = {"tabulate", "plot_table", "plot_objective"}
+    assert set(planned) == {"select", "merge_subset", "record_config"} | STAGES - undone
     assert planned["select"] == 2 and planned["train"] == 1
 
 

@@ -55,6 +55,8 @@ COMMANDS = {
     "card": "reporting.card",
     "show": "reporting.comparisons",
     "estimate": "plan.estimate",
+    "schema": "config.document",
+    "record-config": "config.document",
 }
 
 

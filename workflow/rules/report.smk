@@ -1,6 +1,28 @@
-# Inputs: tables and figures. Outputs: results/provenance.html, results/reproduce.md, results/cards/, results/report.zip,
-# results/report_{budget}.zip. Steps: say what the results were made with; let Snakemake build its report from the
-# records of the finished jobs, from inside the running workflow.
+# Inputs: the config, tables and figures. Outputs: results/config.yaml, results/provenance.html, results/reproduce.md,
+# results/cards/, results/report.zip, results/report_{budget}.zip. Steps: say what the results were made with; let
+# Snakemake build its report from the records of the finished jobs, from inside the running workflow.
+
+
+rule record_config:
+    """Write every setting of the study, defaults included."""
+    output:
+        report(
+            "results/config.yaml",
+            caption="../report/config.rst",
+            category="Provenance",
+            labels={"page": "config"},
+        ),
+    log:
+        "logs/record_config.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    params:
+        config=json.dumps(config),
+        settings=fingerprint(PLAN.study),
+        code=code("config.document"),
+    shell:
+        "exec python -m condense record-config --config {params.config:q} --output {output} > {log} 2>&1"
 
 
 rule provenance:

@@ -30,7 +30,7 @@ def borrow(generators: dict[str, Any]) -> dict[str, Any]:
         if extra := [key for key in own if key not in ("weights", "sampling")]:
             raise ValueError(f"{where} takes weights, so that {extra[0]} cannot be given; remove it")
         lent = generators.get(lender)
-        if not isinstance(lent, dict) or "weights" in lent:
+        if not isinstance(lent, dict) or lent.get("weights"):
             raise ValueError(f"{where}.weights names '{lender}', which is no generator with a training")
         training = lent.get("training", {})
         if isinstance(step, int):

@@ -31,7 +31,7 @@ class Targets:
         """Tables and figures of one comparison, or of all of them with all that the study shows besides."""
         budgets = [budget] if budget else [*self.study.comparisons]
         figures = ("losses", "distances", *["objective"] * bool(self.condensed(budgets[0])))
-        paths = [f"results/fid_{b}.csv" for b in budgets]
+        paths = ["results/config.yaml", *(f"results/fid_{b}.csv" for b in budgets)]
         paths += [f"results/figures/{figure}_{b}.png" for b in budgets for figure in figures]
         paths += [
             f"results/figures/methods/{generator}/{b}.png"

@@ -1,0 +1,81 @@
+"""The JSON schema is current, named by every config and true of it; the complete config is the same study."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from commands import call
+from condense.base.errors import InputError
+from condense.config import study
+from condense.config.document import complete, describe, fingerprint, record_config, schema
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = ROOT / "docs/config.schema.json"
+CONFIGS = [ROOT / "config.yaml", ROOT / "tests/tiny/config.yaml", *ROOT.glob("examples/*/config.yaml")]
+
+
+def read(path: Path) -> dict:
+    """A config as JSON has it: keys are text."""
+    return json.loads(json.dumps(yaml.safe_load(path.read_text())))
+
+
+def faults(config: dict) -> list[str]:
+    return [fault.message for fault in Draft202012Validator(describe()).iter_errors(config)]
+
+
+def test_the_schema_is_that_of_the_settings(tmp_path):
+    call(schema, "--output", tmp_path / "s.json")
+    assert SCHEMA.read_text() == (tmp_path / "s.json").read_text(), (
+        "settings changed: run python -m condense schema --output docs/config.schema.json"
+    )
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.parent.name)
+def test_every_config_names_the_schema_in_its_first_line_and_obeys_it(path):
+    named = path.read_text().splitlines()[0].removeprefix("# yaml-language-server: $schema=")
+    assert (path.parent / named).resolve() == SCHEMA
+    assert faults(read(path)) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seedz": [0]},
+        {"seeds": [0, 0]},
+        {"methods": {"gadc": {"encoder": "cnn"}}},
+        {"methods": {"gadc": {"select": "gadc"}}},
+        {"methods": {"gadc": {"kind": "gadc", "capacity": 0.5}}},
+        {"methods": {"random": {"kind": "random", "alpha": 1}}},
+        {"generators": {"sit": {"weights": {"generator": "sit-tiny"}, "resolution": 8}}},
+    ],
+)
+def test_what_the_study_refuses_by_itself_the_schema_refuses_too(change):
+    config = read(ROOT / "examples/digits/config.yaml") | change
+    assert faults(config)
+    with pytest.raises(InputError):
+        study.load(config)
+
+
+def test_another_default_is_another_config():
+    given = study.load(read(ROOT / "tests/tiny/config.yaml"))
+    before = fingerprint(given)
+    sit = given.generators["sit"].training
+    object.__setattr__(sit, "class_dropout", 0.5)
+    assert fingerprint(given) != before
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.parent.name)
+def test_the_complete_config_is_the_same_study_with_nothing_left_out(path, tmp_path):
+    given = yaml.safe_load(path.read_text())
+    call(record_config, "--config", json.dumps(given), "--output", tmp_path / "config.yaml")
+    whole = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert study.load(whole) == study.load(given)
+    assert complete(study.load(whole)) == whole
+    assert faults(read(tmp_path / "config.yaml")) == []
+    assert whole["images"]["unreadable"] == "fail" and whole["sample_shards"] > 0
+    trained = [part for part in whole["generators"].values() if not part["weights"]]
+    assert all(part["training"]["class_dropout"] == 0.1 for part in trained)
+    assert list(whole["methods"]) == list(given["methods"])
