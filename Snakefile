@@ -31,7 +31,6 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
 from condense.base.digest import code
 from condense.base.errors import InputError
-from condense.config.document import fingerprint
 from condense.plan.plan import Plan, environment
 
 

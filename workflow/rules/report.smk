@@ -19,7 +19,7 @@ rule record_config:
     threads: 1
     params:
         config=json.dumps(config),
-        settings=fingerprint(PLAN.study),
+        settings=PLAN.settings(),
         code=code("config.document"),
     shell:
         "exec python -m condense record-config --config {params.config:q} --output {output} > {log} 2>&1"

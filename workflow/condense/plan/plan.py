@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from condense.config import published, study
+from condense.config import document, published, study
 from condense.config.methods import Gadc
 from condense.plan.files import Files
 from condense.plan.rule_inputs import RuleInputs
@@ -46,6 +46,10 @@ class Plan:
         from condense.images.index import fingerprint
 
         return fingerprint(self.study.images, shard)
+
+    def settings(self) -> str:
+        """Digest of every setting, defaults included: another default makes the complete config anew."""
+        return document.fingerprint(self.study)
 
     def published(self) -> str:
         """Digest of the published values, where the study prints them: corrected ones make tables anew."""
