@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "workflow" / "condense"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-RULE = re.compile(r"^rule (\w+):\n((?:[ \t].*\n|\n)+)", re.MULTILINE)
+RULE = re.compile(r"^(?:rule|checkpoint) (\w+):\n((?:[ \t].*\n|\n)+)", re.MULTILINE)
 RULES = {
     match[1]: match[2]
     for path in sorted((ROOT / "workflow" / "rules").glob("*.smk"))
@@ -25,9 +25,9 @@ def environment(rule: str) -> str:
     return re.search(r'conda:\s+"\.\./\.\./envs/(\w+)\.yaml"', RULES[rule])[1]
 
 
-def digested(rule: str) -> list[str]:
-    """Modules whose code a rule's results depend on."""
-    return re.findall(r'"([\w.]+)"', re.search(r"code=code\(([^)]*)\)", RULES[rule])[1])
+def digested(rule: str) -> str:
+    """Function of the package from which the digest of a rule's code starts, as room.module.function."""
+    return re.search(r'code=(?:lambda wildcards: )?code\(\s*"([\w.]+)"', RULES[rule])[1]
 
 
 def dotted(path: Path) -> str:

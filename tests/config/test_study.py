@@ -9,7 +9,6 @@ import yaml
 from condense.base.errors import InputError
 from condense.config import study
 from condense.config.names import RESERVED
-from condense.config.options import arguments, build
 from condense.plan.plan import Plan
 
 ROOT = Path(__file__).parents[2]
@@ -115,16 +114,20 @@ def test_names_are_closed_lists(config):
     assert plan.names("spaces") == "pixels"
 
 
-def test_settings_survive_the_command_line(config):
-    chosen = study.load(config).methods["gadc"]
-    words = arguments(chosen)
-    values = dict(zip([word[2:].replace("-", "_") for word in words[::2]], words[1::2], strict=True))
-    assert build(type(chosen), values) == chosen
-
-
 def test_names_reach_the_shell_quoted(config):
     config["images"] = {"source": "imagefolder", "root": "$(touch x); rm -rf y"}
     assert "'$(touch x); rm -rf y'" in Plan(config).options.index()
+
+
+def test_words_that_settings_rule_out_are_those_of_what_is_not_chosen(config):
+    plan = Plan(config)
+    assert plan.unused() == ["imagefolder", "parquet"]
+    assert {"random", "herding", "list"} < {*plan.unused(method="gadc")} and "gadc" not in plan.unused(
+        method="gadc"
+    )
+    assert {"adm", "ddpm", "heun"} < {*plan.unused(generator="sit-tiny")}
+    assert {"flow", "euler"}.isdisjoint(plan.unused(generator="sit-tiny"))
+    assert {"timm", "torchvision"} < {*plan.unused(encoder="cnn")} and "fit" not in plan.unused(encoder="cnn")
 
 
 def borrowing(config, **weights):
@@ -153,7 +156,7 @@ def test_d2c_ranks_by_a_generator_with_anothers_weights_where_those_are(config):
     config["methods"]["d2c"] = {"kind": "d2c", "generator": "sit-early", "trained_on": "full"}
     plan = Plan(borrowing(config))
     folder = "results/generators/sit-tiny/full/all/seed0.milestones"
-    assert plan.inputs.difficulty("d2c") == {"weights": folder}
+    assert plan.inputs.difficulty("d2c") == {"weights": folder, "subset": "results/subsets/full/all.csv"}
     assert f"--weights {folder}/step_000000500.safetensors " in plan.options.difficulty("d2c")
     assert "--generator" not in plan.options.select("d2c", "100")
 

@@ -23,7 +23,7 @@ def pinned(name: str) -> list[str]:
 
 def packages(name: str) -> set[str]:
     """Packages that the modules of an environment's rules import, at any depth, also inside functions."""
-    waiting = [module for rule in RULES if environment(rule) == name for module in digested(rule)]
+    waiting = [digested(rule).rpartition(".")[0] for rule in RULES if environment(rule) == name]
     modules, seen, found = {dotted(path): path for path in MODULES}, set(), set()
     while waiting:
         module = waiting.pop()

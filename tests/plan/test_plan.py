@@ -55,7 +55,7 @@ def test_every_rule_finds_its_own_and_none_is_unused(part):
 def test_a_rule_asks_the_study_for_nothing_else(rule):
     """What a study decides about a rule stands in the rule's own options and inputs."""
     asked = re.findall(r"PLAN\.(\w+)", RULES[rule])
-    assert set(asked) <= {*PARTS, "flags", "listing", "published", "selection_gpus", "settings"}
+    assert set(asked) <= {*PARTS, "flags", "listing", "published", "selection_gpus", "settings", "unused"}
 
 
 @pytest.fixture

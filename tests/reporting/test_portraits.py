@@ -28,8 +28,8 @@ def files(tmp_path):
     return tmp_path
 
 
-def draw(files, subset):
-    words = ("--root", files, "--subset", subset, "--index", files / "index.csv")
+def draw(files, subset, *more):
+    words = ("--root", files, "--subset", subset, "--index", files / "index.csv", *more)
     call(plot_chosen, *words, "--output", files / "chosen.png", "--columns", "6")
     return np.asarray(Image.open(files / "chosen.png").convert("RGB"))
 
@@ -44,6 +44,13 @@ def test_chosen_images_stand_left_and_random_ones_of_their_class_right(files):
     assert area(left, BLUE) == 0
     assert area(right, BLUE) > 0
     assert area(right, BLUE) + area(right, RED) == pytest.approx(area(left, RED), rel=0.02)
+
+
+def test_so_many_classes_are_drawn_whatever_the_study_is_limited_to(files):
+    (files / "both.csv").write_text("path,class,class_index,rank\na/0.png,a,0,0\nb/0.png,b,1,0\n")
+    both = draw(files, files / "both.csv", "--classes", "none")
+    one = draw(files, files / "both.csv", "--classes", "none", "--most-classes", "1")
+    assert len(one) < len(both)
 
 
 def test_a_subset_of_other_classes_is_refused(files):

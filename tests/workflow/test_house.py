@@ -17,13 +17,20 @@ def test_a_rule_has_all_its_parts(name):
     assert re.search(rf'log:\s+"logs/{name}[/.]', body), "no log of its name"
     assert (ROOT / "envs" / f"{environment(name)}.yaml").exists()
     assert re.search(r"threads: 1\n", body), "threads are not fixed"
-    assert digested(name), "an edited formula would rerun nothing"
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_a_rule_runs_the_command_of_its_name(name):
     assert command(name) == name.replace("_", "-")
     assert command(name) in COMMANDS
+    assert digested(name) == f"{COMMANDS[command(name)]}.{name}", "an edited formula would rerun nothing"
+
+
+@pytest.mark.parametrize("name", sorted(RULES.keys() - {"select", "merge_subset"}))
+def test_what_is_made_for_a_subset_names_it_so_that_it_is_decided_anew_when_the_subset_is_there(name):
+    inputs, outputs = re.search(r"input:(.*?)output:(.*?)log:", f"input:{RULES[name]}", re.DOTALL).groups()
+    if "{method}/{budget}" in outputs:
+        assert 'subset="results/subsets/{method}/{budget}.csv"' in inputs
 
 
 def test_rule_files_hold_no_function_and_open_with_inputs_outputs_steps():

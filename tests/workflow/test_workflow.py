@@ -1,6 +1,7 @@
 """The tiny study, end to end; only what changed is built anew, faults are one sentence, runs resume."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -74,16 +75,80 @@ def test_a_fresh_clone_with_the_results_copied_has_nothing_to_do(study):
 
 
 def test_an_edited_comment_reruns_nothing(study):
-    path = study.repo / "workflow/condense/transport.py"
+    path = study.repo / "workflow/condense/transport/partial.py"
     path.write_text("# a remark\n" + path.read_text())
     assert study.planned() == {}
 
 
+def test_edited_prose_reruns_nothing(study):
+    study.edit("training.train", "Latents of the subset, from", "The subset's latents, as of")
+    study.edit(
+        "training.train", "    began = time.monotonic()", "    say('Hello.')\n    began = time.monotonic()"
+    )
+    study.edit("config.settings", "Optimiser steps.", "Steps of the optimiser.")
+    study.edit("images.index", "must read like 1-of-4", "must read as in 1-of-4")
+    study.edit("encoders.embed", "import typer", "import cmath\nimport typer")
+    assert study.planned() == {}
+
+
+def test_edited_code_that_no_job_of_the_study_uses_reruns_nothing(study):
+    study.edit("images.adm_files", "BATCH = 256", "BATCH = 128")
+    study.edit("diffusion.flow", "(velocity + ahead) / 2", "(velocity + ahead) * 0.5")
+    study.edit("selection.baselines", "nearest[chosen[-1]] = -1", "nearest[chosen[-1]] = -2")
+    study.edit("images.sources", ':04d}.png", 64', ':04d}.png", 65')
+    assert study.planned() == {}
+
+
+def test_one_more_way_to_choose_reruns_no_other(study):
+    study.edit("selection.plain", '    "full": ', '    "first": choose_all,\n    "full": ')
+    study.edit(
+        "config.methods",
+        "Method = ",
+        "@settings\nclass First:\n    select: Literal['first']\n\n\nMethod = First | ",
+    )
+    assert study.planned() == {}
+
+
 def test_an_edited_formula_of_the_transport_reruns_selection_but_no_embedding(study):
-    path = study.repo / "workflow/condense/transport.py"
-    path.write_text(path.read_text() + "\nFORMULA = 2\n")
+    study.edit(
+        "transport.partial", "math.log(capacity / columns)", "(math.log(capacity) - math.log(columns))"
+    )
     assert set(study.planned()) == {"select", "merge_subset"} | STAGES
     assert study.planned()["select"] == 4
+
+
+TRAINED = STAGES - {"latents", "plot_objective"}
+DEFAULTS = {  # what follows from another default: rules, and how many selections and trainings
+    "config.methods capacity: float = setting(1.05": ("1.5", {"select", "merge_subset"} | STAGES, 2, 1),
+    "config.settings class_dropout: float = setting(0.1": ("0.5", TRAINED, 0, 2),
+    "config.settings guidance: float = setting(1.5": ("2.5", TRAINED - {"train", "plot_losses"}, 0, 0),
+}
+
+
+@pytest.mark.parametrize("default", DEFAULTS)
+def test_another_default_reruns_the_stage_that_obeys_it(study, default):
+    module, old = default.split(" ", 1)
+    value, rules, selections, trainings = DEFAULTS[default]
+    study.edit(module, old, old.rpartition("(")[0] + "(" + value)
+    planned = study.planned()
+    assert set(planned) == rules
+    assert planned.get("select", 0) == selections and planned.get("train", 0) == trainings
+
+
+def test_one_more_setting_reruns_the_stage_that_has_it(study):
+    study.edit("config.settings", "    clip: ", "    patience: int = setting(3, 'Patience.')\n    clip: ")
+    planned = study.planned()
+    assert set(planned) == TRAINED and planned["train"] == 2
+
+
+def test_a_subset_that_is_chosen_again_with_the_same_bytes_retrains_nothing(study):
+    study.edit("selection.select", '"rank": rank}', '"rank": rank + 0}')
+    assert study.planned()["train"] == 2, "before it is chosen, nobody knows"
+    done = study.run()
+    assert done.returncode == 0, done.stdout
+    started = set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", done.stdout, re.MULTILINE))
+    assert started == {"select", "merge_subset", "plot_objective"}
+    assert study.planned() == {}
 
 
 def test_another_kappa_reruns_only_the_methods_that_have_it(study):

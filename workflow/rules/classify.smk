@@ -16,7 +16,7 @@ rule head:
         "../../envs/embed.yaml"
     threads: 1
     params:
-        code=code("encoders.classify"),
+        code=code("encoders.classify.head"),
     shell:
         "exec python -m condense --threads 1 head {input} --output {output} > {log} 2>&1"
 
@@ -36,6 +36,6 @@ rule classify:
     threads: 1
     params:
         inputs=lambda wildcards, input: PLAN.flags(input),
-        code=code("encoders.classify"),
+        code=code("encoders.classify.classify"),
     shell:
         "exec python -m condense --threads 1 classify {params.inputs} --output {output} > {log} 2>&1"

@@ -16,7 +16,7 @@ rule margins:
         "../../envs/select.yaml"
     threads: 1
     params:
-        code=code("selection.margins"),
+        code=code("selection.margins.margins"),
     shell:
         "exec python -m condense --threads 1 margins {input} --output {output} > {log} 2>&1"
 
@@ -32,7 +32,7 @@ rule import_checkpoint:
     threads: 1
     params:
         options=lambda wildcards: PLAN.options.import_checkpoint(wildcards.method),
-        code=code("diffusion.checkpoints"),
+        code=code("diffusion.checkpoints.import_checkpoint"),
     shell:
         "exec python -m condense --threads 1 import-checkpoint {params.options}"
         " --output {output} > {log} 2>&1"
@@ -55,7 +55,10 @@ rule difficulty:
     threads: 1
     params:
         options=lambda wildcards: PLAN.options.difficulty(wildcards.method),
-        code=code("selection.difficulty"),
+        code=lambda wildcards: code(
+            "selection.difficulty.difficulty",
+            *PLAN.unused(ranking=wildcards.method),
+        ),
     shell:
         "exec python -m condense --threads 1 difficulty {params.options} --index {input.index}"
         " --output {output} --state results/state/difficulty/{wildcards.method}/{wildcards.scatteritem}"

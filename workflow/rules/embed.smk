@@ -17,7 +17,9 @@ rule encoder:
     threads: 1
     params:
         options=lambda wildcards: PLAN.options.encoder(wildcards.encoder),
-        code=code("encoders.encoder"),
+        code=lambda wildcards: code(
+            "encoders.encoder.encoder", *PLAN.unused(encoder=wildcards.encoder)
+        ),
     shell:
         "exec python -m condense --threads 1 encoder {params.options} {input}"
         " --output {output} > {log} 2>&1"
@@ -39,7 +41,7 @@ rule embed:
     threads: 1
     params:
         options=PLAN.options.embed(),
-        code=code("encoders.embed"),
+        code=code("encoders.embed.embed", *PLAN.unused()),
     shell:
         "exec python -m condense --threads 1 embed {params.options} --index {input.index} --encoder {input.encoder}"
         " --output {output} --state results/state/embed/{wildcards.encoder}/{wildcards.scatteritem}"

@@ -20,7 +20,7 @@ rule plot_losses:
         "../../envs/base.yaml"
     threads: 1
     params:
-        code=code("reporting.grids"),
+        code=code("reporting.grids.plot_losses"),
     shell:
         "exec python -m condense plot-losses {input}"
         " --output {output.png} --output {output.svg} > {log} 2>&1"
@@ -29,9 +29,10 @@ rule plot_losses:
 rule plot_samples:
     """Draw a grid of a run's images, a row per class."""
     input:
-        gather.images(
+        samples=gather.images(
             "results/samples/{{generator}}/{{method}}/{{budget}}/seed{{seed}}/{scatteritem}.npz"
         ),
+        subset="results/subsets/{method}/{budget}.csv",
     output:
         grid=report(
             "results/figures/samples/{generator}/{method}/{budget}/seed{seed}.png",
@@ -47,9 +48,9 @@ rule plot_samples:
         "../../envs/base.yaml"
     threads: 1
     params:
-        code=code("reporting.grids"),
+        code=code("reporting.grids.plot_samples"),
     shell:
-        "exec python -m condense plot-samples {input} --output {output.grid} --few {output.few} > {log} 2>&1"
+        "exec python -m condense plot-samples {input.samples} --output {output.grid} --few {output.few} > {log} 2>&1"
 
 
 rule plot_pairs:
@@ -59,6 +60,7 @@ rule plot_pairs:
             "results/samples/{{generator}}/{{method}}/{{budget}}/seed{{seed}}/{scatteritem}.npz"
         ),
         pairs="results/scores/{generator}/{method}/{budget}/seed{seed}.pairs.csv",
+        subset="results/subsets/{method}/{budget}.csv",
     output:
         report(
             "results/figures/pairs/{generator}/{method}/{budget}/seed{seed}.png",
@@ -74,7 +76,7 @@ rule plot_pairs:
     threads: 1
     params:
         options=PLAN.options.plot_pairs(),
-        code=code("reporting.pairs"),
+        code=code("reporting.pairs.plot_pairs", *PLAN.unused()),
     shell:
         "exec python -m condense plot-pairs {input.samples} {params.options} --pairs {input.pairs}"
         " --output {output} > {log} 2>&1"
@@ -99,7 +101,7 @@ rule plot_methods:
         "../../envs/base.yaml"
     threads: 1
     params:
-        code=code("reporting.grids"),
+        code=code("reporting.grids.plot_methods"),
     shell:
         "exec python -m condense plot-methods {input}"
         " --output {output.png} --output {output.svg} > {log} 2>&1"
@@ -124,7 +126,7 @@ rule plot_table:
     threads: 1
     params:
         options=lambda wildcards: PLAN.options.plot_table(wildcards.table),
-        code=code("reporting.curves"),
+        code=code("reporting.curves.plot_table"),
     shell:
         "exec python -m condense plot-table {input} {params.options}"
         " --output {output.png} --output {output.svg} > {log} 2>&1"
@@ -148,7 +150,7 @@ rule plot_objective:
         "../../envs/base.yaml"
     threads: 1
     params:
-        code=code("reporting.curves"),
+        code=code("reporting.curves.plot_objective"),
     shell:
         "exec python -m condense plot-objective {input}"
         " --output {output.png} --output {output.svg} > {log} 2>&1"
@@ -172,7 +174,7 @@ rule plot_distances:
         "../../envs/base.yaml"
     threads: 1
     params:
-        code=code("reporting.curves"),
+        code=code("reporting.curves.plot_distances"),
     shell:
         "exec python -m condense plot-distances {input}"
         " --output {output.png} --output {output.svg} > {log} 2>&1"

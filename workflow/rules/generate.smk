@@ -1,5 +1,6 @@
 # Inputs: a trained generator. Outputs: results/samples/{generator}/{method}/{budget}/seed{seed}/{part}.npz, which
-# Snakemake deletes after their last use (--notemp keeps them), and on demand .../seed{seed}.npz for other programs.
+# Snakemake deletes after their last use, once no subset is left to choose (--notemp keeps them), and on demand
+# .../seed{seed}.npz for other programs.
 # Steps: draw each image from its own random stream; decode; write uint8.
 
 
@@ -9,6 +10,7 @@ rule generate:
         lambda wildcards: PLAN.inputs.generate(
             wildcards.generator, wildcards.method, wildcards.budget, wildcards.seed
         ),
+        subset="results/subsets/{method}/{budget}.csv",
     output:
         temp(
             "results/samples/{generator}/{method}/{budget}/seed{seed}/{scatteritem}.npz"
@@ -24,7 +26,9 @@ rule generate:
         options=lambda wildcards: PLAN.options.generate(
             wildcards.generator, wildcards.method, wildcards.budget, wildcards.seed
         ),
-        code=code("diffusion.generate"),
+        code=lambda wildcards: code(
+            "diffusion.generate.generate", *PLAN.unused(generator=wildcards.generator)
+        ),
     shell:
         "exec python -m condense --threads 1 generate {params.options}"
         " --shard {wildcards.scatteritem} --output {output} > {log} 2>&1"
@@ -33,9 +37,10 @@ rule generate:
 rule merge_samples:
     """Put a run's images into one file in the format of ADM's evaluator."""
     input:
-        gather.images(
+        samples=gather.images(
             "results/samples/{{generator}}/{{method}}/{{budget}}/seed{{seed}}/{scatteritem}.npz"
         ),
+        subset="results/subsets/{method}/{budget}.csv",
     output:
         "results/samples/{generator}/{method}/{budget}/seed{seed}.npz",
     log:
@@ -44,6 +49,6 @@ rule merge_samples:
         "../../envs/generate.yaml"
     threads: 1
     params:
-        code=code("diffusion.generate"),
+        code=code("diffusion.generate.merge_samples"),
     shell:
-        "exec python -m condense --threads 1 merge-samples {input} --output {output} > {log} 2>&1"
+        "exec python -m condense --threads 1 merge-samples {input.samples} --output {output} > {log} 2>&1"

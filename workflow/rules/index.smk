@@ -14,7 +14,7 @@ rule index:
     params:
         options=PLAN.options.index(),
         listing=lambda wildcards: PLAN.listing(wildcards.scatteritem),
-        code=code("images.index"),
+        code=code("images.index.index", *PLAN.unused()),
     shell:
         "exec python -m condense index {params.options} --shard {wildcards.scatteritem}"
         " --output {output} > {log} 2>&1"
@@ -32,6 +32,6 @@ rule merge_index:
         "../../envs/base.yaml"
     threads: 1
     params:
-        code=code("images.index"),
+        code=code("images.index.merge_index"),
     shell:
         "exec python -m condense merge-index {input} --output {output} > {log} 2>&1"

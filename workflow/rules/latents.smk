@@ -20,7 +20,7 @@ rule latents:
     threads: 1
     params:
         options=lambda wildcards: PLAN.options.latents(wildcards.space),
-        code=code("training.latents"),
+        code=code("training.latents.latents", *PLAN.unused()),
     shell:
         "exec python -m condense --threads 1 latents {params.options}"
         " --subset {input.subset} --index {input.index} --resolution {wildcards.resolution}"
@@ -42,7 +42,7 @@ rule captions:
     threads: 1
     params:
         options=lambda wildcards: PLAN.options.captions(wildcards.text_encoder),
-        code=code("training.captions"),
+        code=code("training.captions.captions"),
     shell:
         "exec python -m condense --threads 1 captions {params.options}"
         " --index {input} --output {output} > {log} 2>&1"
@@ -64,7 +64,7 @@ rule patches:
     threads: 1
     params:
         options=PLAN.options.patches(),
-        code=code("training.patches"),
+        code=code("training.patches.patches", *PLAN.unused()),
     shell:
         "exec python -m condense --threads 1 patches {params.options}"
         " --subset {input.subset} --encoder {input.encoder}"

@@ -14,7 +14,7 @@ rule moments:
         "../../envs/score.yaml"
     threads: 1
     params:
-        code=code("selection.measure"),
+        code=code("selection.measure.moments"),
     shell:
         "exec python -m condense --threads 1 moments {input} --output {output} > {log} 2>&1"
 
@@ -37,7 +37,7 @@ rule measure:
     params:
         inputs=lambda wildcards, input: PLAN.flags(input),
         options=lambda wildcards: PLAN.options.measure(**wildcards),
-        code=code("selection.measure"),
+        code=code("selection.measure.measure"),
     shell:
         "exec python -m condense --threads 1 measure {params.options} {params.inputs}"
         " --output {output} > {log} 2>&1"
@@ -60,7 +60,7 @@ rule merge_measures:
         "../../envs/base.yaml"
     threads: 1
     params:
-        code=code("images.subset"),
+        code=code("images.subset.merge_measures"),
     shell:
         "exec python -m condense merge-measures {input} --output {output} > {log} 2>&1"
 
@@ -85,7 +85,7 @@ rule plot_chosen:
     threads: 1
     params:
         options=PLAN.options.plot_chosen(),
-        code=code("reporting.portraits"),
+        code=code("reporting.portraits.plot_chosen", *PLAN.unused()),
     shell:
         "exec python -m condense --threads 1 plot-chosen {params.options} --subset {input.subset}"
         " --index {input.index} --output {output} > {log} 2>&1"
@@ -111,7 +111,7 @@ rule plot_map:
         "../../envs/base.yaml"
     threads: 1
     params:
-        code=code("reporting.portraits"),
+        code=code("reporting.portraits.plot_map"),
     shell:
         "exec python -m condense --threads 1 plot-map {input.features} --subset {input.subset}"
         " --output {output.png} --output {output.svg} > {log} 2>&1"

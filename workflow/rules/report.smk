@@ -20,7 +20,7 @@ rule record_config:
     params:
         config=json.dumps(config),
         settings=PLAN.settings(),
-        code=code("config.document"),
+        code=code("config.document.record_config"),
     shell:
         "exec python -m condense record-config --config {params.config:q} --output {output} > {log} 2>&1"
 
@@ -44,7 +44,7 @@ rule provenance:
     threads: 1
     params:
         config=json.dumps(config, sort_keys=True),
-        code=code("reporting.provenance"),
+        code=code("reporting.provenance.provenance"),
     shell:
         "exec python -m condense provenance {input} --config {params.config:q} --output {output.page}"
         " --reproduce {output.reproduce} > {log} 2>&1"
@@ -53,7 +53,8 @@ rule provenance:
 rule card:
     """Write the model card of a trained generator."""
     input:
-        "results/scores/{generator}/{method}/{budget}/seed{seed}.csv",
+        score="results/scores/{generator}/{method}/{budget}/seed{seed}.csv",
+        subset="results/subsets/{method}/{budget}.csv",
     output:
         "results/cards/{generator}/{method}/{budget}/seed{seed}.md",
     log:
@@ -63,9 +64,9 @@ rule card:
     threads: 1
     params:
         options=lambda wildcards: PLAN.options.card(**wildcards),
-        code=code("reporting.card"),
+        code=code("reporting.card.card"),
     shell:
-        "exec python -m condense card --score {input} {params.options}"
+        "exec python -m condense card --score {input.score} {params.options}"
         " --output {output} > {log} 2>&1"
 
 
@@ -82,6 +83,6 @@ rule pack_report:
     threads: 1
     params:
         config=json.dumps(config, sort_keys=True),
-        code=code("reporting.report"),
+        code=code("reporting.report.pack_report"),
     shell:
         "exec python -m condense pack-report {input} --config {params.config:q} --output {output} > {log} 2>&1"

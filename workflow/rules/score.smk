@@ -13,7 +13,7 @@ rule fetch_inception:
         "../../envs/embed.yaml"
     threads: 1
     params:
-        code=code("scoring.detect"),
+        code=code("scoring.detect.fetch_inception"),
     shell:
         "exec python -m condense fetch-inception --output {output} > {log} 2>&1"
 
@@ -34,7 +34,7 @@ rule reference:
     threads: 1
     params:
         options=PLAN.options.reference(),
-        code=code("scoring.detect"),
+        code=code("scoring.detect.reference", *PLAN.unused()),
     shell:
         "exec python -m condense --threads 1 reference {params.options} --index {input.index}"
         " --resolution {wildcards.resolution} --output {output}"
@@ -57,7 +57,7 @@ rule reference_batch:
     threads: 1
     params:
         options=lambda wildcards: PLAN.options.reference_batch(wildcards.resolution),
-        code=code("scoring.image_sets"),
+        code=code("scoring.image_sets.reference_batch"),
     shell:
         "exec python -m condense --threads 1 reference-batch {params.options}"
         " --resolution {wildcards.resolution} --output {output} > {log} 2>&1"
@@ -70,6 +70,7 @@ rule detect:
         samples=gather.images(
             "results/samples/{{generator}}/{{method}}/{{budget}}/seed{{seed}}/{scatteritem}.npz"
         ),
+        subset="results/subsets/{method}/{budget}.csv",
         index="results/index.csv",
     output:
         "results/features/{generator}/{method}/{budget}/seed{seed}.h5",
@@ -82,7 +83,7 @@ rule detect:
     threads: 1
     params:
         options=PLAN.options.detect(),
-        code=code("scoring.detect"),
+        code=code("scoring.detect.detect"),
     shell:
         "exec python -m condense --threads 1 detect {input.samples} {params.options}"
         " --index {input.index} --output {output} > {log} 2>&1"
@@ -107,7 +108,7 @@ rule score:
     threads: 1
     params:
         options=lambda wildcards: PLAN.options.score(**wildcards),
-        code=code("scoring.score"),
+        code=code("scoring.score.score"),
     shell:
         "exec python -m condense --threads 1 score {input.references} --features {input.features}"
         " --subset {input.subset} {params.options}"

@@ -27,13 +27,17 @@ rule select:
         options=lambda wildcards: PLAN.options.select(
             wildcards.method, wildcards.budget
         ),
-        code=code("selection.select"),
+        code=lambda wildcards: code(
+            "selection.select.select", *PLAN.unused(method=wildcards.method)
+        ),
     shell:
         "exec python -m condense --threads 1 select {params.inputs} {params.options}"
         " --output {output.subset} --diagnostics {output.diagnostics} > {log} 2>&1"
 
 
-rule merge_subset:
+# A checkpoint: when a subset is there, Snakemake decides anew on the jobs that name it as an input, and leaves out those
+# that were made from the same bytes. So whatever is made for a subset names it, also where it reads other files.
+checkpoint merge_subset:
     """Put the chosen images of all classes together."""
     input:
         subsets=gather.classes(
@@ -51,7 +55,7 @@ rule merge_subset:
         "../../envs/base.yaml"
     threads: 1
     params:
-        code=code("images.subset"),
+        code=code("images.subset.merge_subset"),
     shell:
         "exec python -m condense merge-subset {input.subsets} {input.diagnostics}"
         " --output {output.subset} --diagnostics {output.diagnostics} > {log} 2>&1"

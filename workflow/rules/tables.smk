@@ -27,7 +27,7 @@ rule table:
     params:
         options=lambda wildcards: PLAN.options.table(wildcards.budget),
         published=PLAN.published(),
-        code=code("reporting.comparisons"),
+        code=code("reporting.comparisons.table"),
     shell:
         "exec python -m condense table {input} {params.options}"
         " --output {output.table} --every {output.every} > {log} 2>&1"
@@ -56,7 +56,7 @@ rule tabulate:
     params:
         options=lambda wildcards: PLAN.options.tabulate(wildcards.table),
         published=PLAN.published(),
-        code=code("reporting.projection"),
+        code=code("reporting.projection.tabulate"),
     shell:
         "exec python -m condense tabulate {input.scores} {params.options} --index {input.index}"
         " --benchmarks results/benchmarks --output {output.csv} --markdown {output.markdown}"

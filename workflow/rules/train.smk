@@ -12,6 +12,7 @@ rule train:
                 wildcards.generator, wildcards.method, wildcards.budget
             )
         ),
+        subset="results/subsets/{method}/{budget}.csv",
     output:
         weights="results/generators/{generator}/{method}/{budget}/seed{seed}.safetensors",
         history="results/generators/{generator}/{method}/{budget}/seed{seed}.history.jsonl",
@@ -29,10 +30,12 @@ rule train:
     resources:
         gpu=1,
     params:
-        inputs=lambda wildcards, input: PLAN.flags(input),
+        inputs=lambda wildcards, input: PLAN.flags(input, without="subset"),
         options=lambda wildcards: PLAN.options.train(wildcards.generator),
         state="results/state/train/{generator}/{method}/{budget}/seed{seed}",
-        code=code("training.train"),
+        code=lambda wildcards: code(
+            "training.train.train", *PLAN.unused(generator=wildcards.generator)
+        ),
     shell:
         "exec python -m condense --threads 1 train {params.options} --seed {wildcards.seed}"
         " {params.inputs} --state-folder {params.state} --workers {resources.gpu}"

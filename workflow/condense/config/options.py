@@ -10,7 +10,7 @@ import json
 import types
 from collections.abc import Callable, Collection
 from dataclasses import MISSING, field
-from functools import wraps
+from functools import cache, wraps
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from condense.base.errors import InputError
@@ -34,24 +34,26 @@ def settings(cls: type) -> type:
 
 
 def arguments(chosen: Any, without: Collection[str] = ()) -> list[str]:
-    """Command-line options that rebuild `chosen`: none at its default, none of the fields `without`."""
+    """Command-line options that rebuild `chosen`: every field but those `without`.
+
+    Also those at their default: they stand in a job's parameters, so that a changed default is a changed job.
+    """
     words = []
     for item in dataclasses.fields(chosen):
+        name = item.name.replace("_", "-")
+        value = getattr(chosen, item.name)
         if item.name in without:
             continue
-        value = getattr(chosen, item.name)
-        if item.default is MISSING or value != item.default:
-            name = item.name.replace("_", "-")
-            if isinstance(value, bool):
-                words.append(f"--{name}" if value else f"--no-{name}")
-            elif value is None:
-                words += [f"--{name}", "none"]
-            else:
-                words += [
-                    f"--{name}",
-                    json.dumps(value) if isinstance(value, dict | list | tuple) else str(value),
-                ]
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            words += [f"--{name}", _word(value)]
     return words
+
+
+def others(cls: Any, name: str, chosen: str) -> set[str]:
+    """Words that a field of a settings class, or of a union of them, may be besides the chosen one."""
+    return {*_choices(_fields(cls)[name][0])} - {chosen}
 
 
 def build(cls: Any, values: dict[str, Any]) -> Any:
@@ -92,6 +94,8 @@ def take(**classes: Any) -> Callable[[Callable], Callable]:
         own = inspect.signature(function, eval_str=True).parameters
         signature = {name: parameter for name, parameter in own.items() if name not in classes}
         for taken in fields.values():
+            if shared := own.keys() & taken:
+                raise TypeError(f"{function.__name__} has options of its own named as settings: {shared}")
             signature |= {name: _option(name, *field) for name, field in taken.items()}
 
         @wraps(function)
@@ -115,6 +119,7 @@ def take(**classes: Any) -> Callable[[Callable], Callable]:
     return decorate
 
 
+@cache
 def _fields(cls: Any) -> dict[str, tuple[Any, dataclasses.Field]]:
     """Type and declaration of each field of a settings class; of a union the types of one name are joined."""
     found: dict[str, tuple[Any, dataclasses.Field]] = {}
@@ -128,21 +133,27 @@ def _fields(cls: Any) -> dict[str, tuple[Any, dataclasses.Field]]:
 
 def _parse(value: Any, hint: Any) -> Any:
     """Undo what a command line does to None, lists and mappings."""
-    if isinstance(value, str):
-        if value == "none" and type(None) in _members(hint):
-            return None
-        if value[:1] in "[{":
-            return json.loads(value)
+    kinds = {get_origin(part) or part for part in _members(hint)}
+    if value == "none" and type(None) in kinds:
+        return None
+    if kinds & {dict, list, tuple} and isinstance(value, str) and value[:1] in ("[", "{"):
+        return json.loads(value)
     return value
+
+
+def _word(value: Any) -> str:
+    """A value as `_parse` takes it from the command line."""
+    if value is None:
+        return "none"
+    return json.dumps(value) if isinstance(value, dict | list | tuple) else str(value)
 
 
 def _option(name: str, hint: Any, item: dataclasses.Field) -> inspect.Parameter:
     """Describe one settings field as an optional command-line option whose help shows the default."""
     import typer
 
-    choices = [choice for part in _members(hint) if get_origin(part) is Literal for choice in get_args(part)]
     text = item.metadata.get("description", "")
-    if choices:
+    if choices := _choices(hint):
         text += " One of: " + ", ".join(str(choice) for choice in choices) + "."
     text += " Required." if item.default is MISSING else f" Default: {item.default}."
     plain = bool if bool in _members(hint) else str
@@ -157,3 +168,8 @@ def _option(name: str, hint: Any, item: dataclasses.Field) -> inspect.Parameter:
 def _members(hint: Any) -> tuple:
     """Parts of a union, or the one type."""
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+def _choices(hint: Any) -> list[Any]:
+    """Values to which a type is closed, if it is."""
+    return [choice for part in _members(hint) if get_origin(part) is Literal for choice in get_args(part)]

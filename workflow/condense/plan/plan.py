@@ -9,6 +9,9 @@ from typing import Any
 
 from condense.config import document, published, study
 from condense.config.methods import Gadc
+from condense.config.objectives import OBJECTIVES
+from condense.config.options import others
+from condense.config.settings import Encoder, Images, Method, Sampling
 from condense.plan.files import Files
 from condense.plan.rule_inputs import RuleInputs
 from condense.plan.rule_options import RuleOptions, named
@@ -41,6 +44,26 @@ class Plan:
         }.get(kind) or [*getattr(self.study, kind)]
         return "|".join(names) or "(?!x)x"  # no name: matches nothing
 
+    def unused(
+        self, encoder: str = "", method: str = "", generator: str = "", ranking: str = ""
+    ) -> list[str]:
+        """Words that a job's settings rule out: what the code keeps for them is not part of its digest.
+
+        `ranking` is a method whose generator ranks the images.
+        """
+        words = others(Images, "source", self.study.images.source)
+        if ranking:
+            generator = self.study.methods[ranking].generator
+        if encoder:
+            words |= others(Encoder, "kind", self.study.encoders[encoder].kind)
+        if method:
+            words |= others(Method, "kind", self.study.methods[method].kind)
+        if generator:
+            chosen = self.study.generators[generator]
+            words |= others(Sampling, "sampler", chosen.sampling.sampler)
+            words |= {*OBJECTIVES} - {chosen.objective}
+        return sorted(words)
+
     def listing(self, shard: str) -> str:
         """Fingerprint of the folders of a shard: an image added or removed makes its index anew."""
         from condense.images.index import fingerprint
@@ -60,6 +83,6 @@ class Plan:
         return int(isinstance(self.study.methods[method], Gadc))
 
     @staticmethod
-    def flags(files: Mapping[str, str | list[str]]) -> str:
+    def flags(files: Mapping[str, str | list[str]], without: str = "") -> str:
         """Named input files of a job as command-line options, repeated where a name stands for several."""
-        return named(**files)
+        return named(**{name: found for name, found in files.items() if name != without})

@@ -30,8 +30,13 @@ class RuleInputs:
         }
 
     def difficulty(self, method: str) -> dict[str, str]:
-        """The generator by whose loss a method ranks."""
-        return {"weights": self.files.ranking_weights(method, self.files.weights_input)}
+        """The generator by whose loss a method ranks, and the subset that the study trained it on."""
+        chosen = self.study.methods[method]
+        files = {"weights": self.files.ranking_weights(method, self.files.weights_input)}
+        if not chosen.checkpoint:
+            budget = self.study.budget_of(chosen.trained_on, "")
+            files["subset"] = f"results/subsets/{chosen.trained_on}/{budget}.csv"
+        return files
 
     def select(self, method: str, scatteritem: str) -> dict[str, str]:
         """Files that the selection of a method in a shard depends on."""

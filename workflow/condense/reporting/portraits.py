@@ -24,7 +24,7 @@ def plot_chosen(
     index: Annotated[Path, typer.Option(help="Index of all images.")],
     output: Annotated[list[Path], typer.Option(help="A row per class: chosen, random (png, svg).")],
     images: Images,
-    classes: Annotated[int, typer.Option(help="Most classes to show.", min=1)] = 10,
+    most_classes: Annotated[int, typer.Option(help="Most classes to show.", min=1)] = 10,
     columns: Annotated[int, typer.Option(help="Images of each kind in a row.", min=1)] = 6,
     side: Annotated[int, typer.Option(help="Side of an image, in pixels.", min=8)] = 96,
     made: MadeFolder = MADE,
@@ -33,7 +33,7 @@ def plot_chosen(
     opened = source(images)
     everything = read_index(index)
     chosen = by_class(read_subset(subset, index=index, made=made))
-    names = [name for name in everything if name in chosen][:classes]
+    names = [name for name in everything if name in chosen][:most_classes]
     if not names:
         raise InputError(f"{subset} has no image.")
     rows: dict[str, list[list[np.ndarray]]] = {"chosen": [], "random": []}
@@ -58,11 +58,11 @@ def plot_map(
     features: Annotated[list[Path], typer.Argument(help="Embeddings, a file per shard.")],
     subset: Annotated[Path, typer.Option(help="Subset.")],
     output: Annotated[list[Path], typer.Option(help="A panel per class (png, svg).")],
-    classes: Annotated[int, typer.Option(help="Most classes to show.", min=1)] = 10,
+    most_classes: Annotated[int, typer.Option(help="Most classes to show.", min=1)] = 10,
 ) -> None:
     """Draw all and the chosen images of each class along the class's two axes of largest variance."""
     chosen = by_class(read_subset(subset))
-    classed = list(_panels(features, classes))
+    classed = list(_panels(features, most_classes))
     columns = min(5, len(classed))
     rows = -(-len(classed) // columns)
     with plot(output, rows, columns, figsize=(PAGE, PAGE / 5 * rows)) as (_, panels):

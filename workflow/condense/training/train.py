@@ -161,7 +161,7 @@ def _identity(
     objective: str, seed: int, files: Sequence[Path | None], chosen: Sequence[Any]
 ) -> dict[str, str]:
     """What a state must have in common with a run that takes it up."""
-    names = {"objective": objective, "seed": str(seed), "code": code("training.train")}
+    names = {"objective": objective, "seed": str(seed), "code": code("training.train.train")}
     names |= {
         what: "" if path is None else file_digest(path)
         for what, path in zip(("latents", "captions", "patches"), files, strict=True)
