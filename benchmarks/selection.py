@@ -75,11 +75,10 @@ def pot(features: torch.Tensor, subsets: torch.Tensor, epsilon: float) -> torch.
 
 def sweep(objective: Objective, subset: torch.Tensor) -> torch.Tensor:
     """Objective of every swap of every position, [m, n], by shared kernels."""
-    every = torch.arange(objective.exact.shape[1])[None]
     objective.warm_start(subset)
     positions = range(subset.shape[1])
     shared = [torch.cat([subset[:, :i], subset[:, i + 1 :]], 1) for i in positions]
-    return torch.cat([objective.extend(rest, every) for rest in shared])
+    return torch.cat([objective.extend(rest) for rest in shared])
 
 
 def clock(function: Callable, *given: object, repeat: int = 1) -> float:

@@ -14,6 +14,7 @@ from condense.base.errors import InputError
 from condense.config.settings import Gadc
 from condense.selection.objective import Objective, lowest
 from reference import objective
+from standin import pretend
 
 GOLDEN = Path(__file__).parents[1] / "golden/selection.safetensors"
 PLAIN = Gadc(epsilon=3.0, beta=2.0)
@@ -67,6 +68,17 @@ def test_fast_form_is_the_definition_for_every_candidate(seed, n, shared, chosen
         torch.testing.assert_close(
             built.extend(common, every[None])[0].double(), slow, rtol=error, atol=error * 1e-2
         )
+
+
+def test_a_device_is_waited_for_once_to_find_the_fast_forms_range(monkeypatch) -> None:
+    features, nll = images(8, 30, classes=3)
+    with pretend(monkeypatch) as device:
+        built = Objective(features.to("cuda"), nll.to("cuda"), PLAIN)
+        shared = torch.tensor([[1, 5], [4, 2], [7, 8]]).to("cuda")
+        for candidates in (torch.tensor([[3, 4, 9]] * 3).to("cuda"), None):
+            device.waits.clear()
+            built.extend(shared, candidates)
+            assert device.waits == ["__bool__"]
 
 
 def test_moving_all_images_changes_nothing() -> None:

@@ -106,16 +106,21 @@ class Objective:
             terms = terms._replace(confidence=self.nll[classes, subsets[:, -1]])
         return self.total(terms)
 
-    def extend(self, shared: Tensor, candidates: Tensor, greedy: bool = False) -> Tensor:
-        """Objective of each class's shared images [classes, m - 1] with each of its candidates."""
-        room = max(1, ELEMENTS[self.device.type] // (len(shared) * self.exact.shape[1]))
-        parts = candidates.split(room, 1)
-        return torch.cat([self._extend(shared, part, greedy) for part in parts], 1)
+    def extend(self, shared: Tensor, candidates: Tensor | None = None, greedy: bool = False) -> Tensor:
+        """Objective of each class's shared images [classes, m - 1] with each of its candidates [classes, b].
 
-    def _extend(self, shared: Tensor, candidates: Tensor, greedy: bool) -> Tensor:
-        nll = self.nll.gather(1, candidates)
+        Without candidates, with each of its images [classes, n].
+        """
+        count = self.exact.shape[1] if candidates is None else candidates.shape[1]
+        room = max(1, ELEMENTS[self.device.type] // (len(shared) * self.exact.shape[1]))
+        parts = [slice(start, min(start + room, count)) for start in range(0, count, room)]
+        tried = parts if candidates is None else [candidates[:, part] for part in parts]
+        return torch.cat([self._extend(shared, some, greedy) for some in tried], 1)
+
+    def _extend(self, shared: Tensor, candidates: Tensor | slice, greedy: bool) -> Tensor:
+        nll = take_rows(self.nll, candidates)
         if not (greedy and self.settings.confidence == "candidate"):
-            common = self.nll.gather(1, shared).sum(1, keepdim=True)
+            common = take_rows(self.nll, shared).sum(1, keepdim=True)
             nll = (nll + common) / (shared.shape[1] + 1)
         value = self.settings.beta * nll
         if self.settings.alpha > 0:
@@ -124,7 +129,7 @@ class Objective:
             value += self.transport.extend(shared, candidates)
         return value
 
-    def _extend_statistics(self, shared: Tensor, candidates: Tensor) -> Tensor:
+    def _extend_statistics(self, shared: Tensor, candidates: Tensor | slice) -> Tensor:
         """Update mean and variance of the shared images by each candidate (Welford): O(d) per candidate."""
         size = shared.shape[1] + 1
         images = take_rows(self.exact, shared)
@@ -159,9 +164,9 @@ class Objective:
         `against` is the image [classes] that holds the place and the objective [classes] with it: where no
         other can be below, the value is inf. Ties go to the lower index.
         """
-        if candidates is None:
-            candidates = torch.arange(self.exact.shape[1], device=self.device).expand(len(shared), -1)
         rough = self.extend(shared, candidates, greedy)
+        if candidates is None:
+            candidates = torch.arange(rough.shape[1], device=self.device).expand(len(shared), -1)
         rough.masked_fill_((candidates[:, :, None] == shared[:, None]).any(2), torch.inf)
         count = rough.shape[1]
         shortlist = rough.topk(SHORTLIST if count > 2 * SHORTLIST else count, largest=False).indices

@@ -119,12 +119,18 @@ class Transport:
         cost = self.cost[classes[:, None], subsets]
         return solve(cost, self.epsilon[classes], self.capacity, self.iterations, self.tolerance)
 
-    def extend(self, shared: Tensor, candidates: Tensor) -> Tensor:
-        """Cost of each class's shared images [classes, m - 1] with each of its candidates [classes, b]."""
+    def extend(self, shared: Tensor, candidates: Tensor | slice) -> Tensor:
+        """Cost of each class's shared images [classes, m - 1] with each of its candidates.
+
+        These are indices [classes, b], or a slice that is the same for all classes and gathers nothing.
+        """
         cost, in_range = self._extend(shared, candidates, self.precision)
         if in_range.all():
             return cost
         cost, in_range = self._extend(shared, candidates, torch.float64)
+        if isinstance(candidates, slice):
+            every = torch.arange(candidates.start, candidates.stop, device=shared.device)
+            candidates = every.expand(len(shared), -1)
         classes, offsets = (~in_range).nonzero(as_tuple=True)
         for some in torch.arange(len(classes), device=classes.device).split(32):
             where = (classes[some], offsets[some])
@@ -144,7 +150,9 @@ class Transport:
             self.kernels[precision] = (kernel.to(precision), (kernel * self.cost).to(precision), dummy)
         return self.kernels[precision]
 
-    def _extend(self, shared: Tensor, candidates: Tensor, precision: torch.dtype) -> tuple[Tensor, Tensor]:
+    def _extend(
+        self, shared: Tensor, candidates: Tensor | slice, precision: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
         """Costs [classes, b] by the two updates of the module's docstring, and where they are in range.
 
         Rows of the kernel have sum one (see `_kernel`): that is the first row update. Then u are the scalings
@@ -159,7 +167,7 @@ class Transport:
         mass = common.new_full((size, 1), 1 / size)
         mass[-1] = self.capacity - 1
         u = mass.expand(len(common), size, own.shape[1])
-        w = common.new_full((*candidates.shape, 1), 1 / size)
+        w = common.new_full((*own.shape[:2], 1), 1 / size)
         goal, own_goal = mass / share, 1 / (size * share)
         v = torch.empty_like(own)
         steps = 0
@@ -187,11 +195,10 @@ class Transport:
         return cost, torch.isfinite(cost) & (reached < CEILING[precision])
 
 
-def take_rows(matrices: Tensor, at: Tensor) -> Tensor:
-    """Rows [c, b, n] of [c, n, n] matrices at [c, b]; a view where they are the same consecutive ones."""
-    count = at.shape[1]
-    if count > 1 and bool((at == at[0, 0] + torch.arange(count, device=at.device)).all()):
-        return matrices[:, at[0, 0] : at[0, 0] + count]
+def take_rows(matrices: Tensor, at: Tensor | slice) -> Tensor:
+    """Rows [c, b, ...] of [c, n, ...] matrices at the indices [c, b]; of a slice, which is a view."""
+    if isinstance(at, slice):
+        return matrices[:, at]
     return matrices[torch.arange(len(at), device=at.device)[:, None], at]
 
 
