@@ -75,7 +75,7 @@ def pot(features: torch.Tensor, subsets: torch.Tensor, epsilon: float) -> torch.
 
 def sweep(objective: Objective, subset: torch.Tensor) -> torch.Tensor:
     """Objective of every swap of every position, [m, n], by shared kernels."""
-    objective.warm_start(subset)
+    objective.warm_start(torch.tensor([0]), subset)
     positions = range(subset.shape[1])
     shared = [torch.cat([subset[:, :i], subset[:, i + 1 :]], 1) for i in positions]
     return torch.cat([objective.extend(rest) for rest in shared])

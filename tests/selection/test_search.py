@@ -154,6 +154,29 @@ def test_classes_solved_together_are_as_alone() -> None:
             assert together[budget].end.passes[c] == alone[budget].end.passes[0]
 
 
+@pytest.mark.parametrize(
+    "change", [{"restarts": 2}, {"restarts": 1, "tolerance": 1e-6}, {"exchange": "released"}]
+)
+def test_a_class_that_is_done_costs_nothing_more(monkeypatch, change) -> None:
+    features, nll = images(7, 35, classes=4)
+    chosen, tried = replace(PLAIN, **change), []
+    extend = Objective._extend
+
+    def counted(self, *given):
+        found = extend(self, *given)
+        tried.append(found.numel())
+        return found
+
+    monkeypatch.setattr(Objective, "_extend", counted)
+    together = condense(features, nll, [6], chosen)[6].end
+    needed = sum(tried)
+    tried.clear()
+    alone = [condense(features[c : c + 1], nll[c : c + 1], [6], chosen)[6].end for c in range(4)]
+    assert len({end.passes.item() for end in alone}) > 1  # some are done before others
+    assert needed == sum(tried)
+    assert together.subsets.tolist() == [end.subsets[0].tolist() for end in alone]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_gpu_chooses_as_the_processor_does() -> None:
     features, nll = images(7, 80, d=16, classes=3)

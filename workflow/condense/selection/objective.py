@@ -13,7 +13,7 @@ from torch import Tensor
 from condense.base.arithmetic import square_root
 from condense.base.errors import InputError
 from condense.config.settings import Gadc
-from condense.transport.partial import Transport, squared_distances, take_rows
+from condense.transport.partial import EVERY, Places, Transport, squared_distances, take_rows
 
 TIE = 1e-9  # objectives within this relative margin are equal, and the lower index is taken
 ERROR = {torch.float32: 2e-5, torch.float64: 1e-10}  # relative error that `extend` stays below
@@ -33,9 +33,9 @@ class Terms(NamedTuple):
 class Best(NamedTuple):
     """Best candidate to join each class's shared images: index, objective, and the shortlist by index."""
 
-    image: Tensor  # [classes]
-    value: Tensor  # [classes]
-    shortlist: Tensor  # [classes, SHORTLIST], fewer where there are fewer; the best candidates, ascending
+    image: Tensor  # [b]
+    value: Tensor  # [b]
+    shortlist: Tensor  # [b, SHORTLIST], fewer where there are fewer; the best candidates, ascending
 
 
 class Objective:
@@ -71,11 +71,10 @@ class Objective:
             return self.std.new_full((len(self.std),), torch.nan)
         return self.median / self.transport.epsilon
 
-    def warm_start(self, subsets: Tensor) -> None:
-        """Start `extend` at the solution of subsets [classes, m], where it may (see Transport.warm_start)."""
-        if self.transport and self.settings.tolerance and subsets.shape[1]:
-            every = torch.arange(len(subsets), device=self.device)
-            self.transport.warm_start(self.transport.solve(every, subsets).potential)
+    def warm_start(self, classes: Tensor, subsets: Tensor) -> None:
+        """Start `extend` at the solutions of subsets [b, m] of classes [b]; see Transport.warm_start."""
+        if self.transport and self.settings.tolerance and subsets.shape[1] and len(classes):
+            self.transport.warm_start(self.transport.solve(classes, subsets).potential, classes)
 
     def terms(self, classes: Tensor, subsets: Tensor) -> Terms:
         """Terms of subsets [b, m] of the classes [b], by definition."""
@@ -106,37 +105,43 @@ class Objective:
             terms = terms._replace(confidence=self.nll[classes, subsets[:, -1]])
         return self.total(terms)
 
-    def extend(self, shared: Tensor, candidates: Tensor | None = None, greedy: bool = False) -> Tensor:
-        """Objective of each class's shared images [classes, m - 1] with each of its candidates [classes, b].
+    def extend(
+        self,
+        shared: Tensor,
+        candidates: Tensor | None = None,
+        greedy: bool = False,
+        classes: Places = EVERY,
+    ) -> Tensor:
+        """Objective [b, k] of each class's shared images [b, m - 1] with each of its candidates [b, k].
 
-        Without candidates, with each of its images [classes, n].
+        Without candidates, with each of its images: [b, n]. `classes` [b] are ascending, or every one.
         """
         count = self.exact.shape[1] if candidates is None else candidates.shape[1]
         room = max(1, ELEMENTS[self.device.type] // (len(shared) * self.exact.shape[1]))
         parts = [slice(start, min(start + room, count)) for start in range(0, count, room)]
         tried = parts if candidates is None else [candidates[:, part] for part in parts]
-        return torch.cat([self._extend(shared, some, greedy) for some in tried], 1)
+        return torch.cat([self._extend(shared, some, greedy, classes) for some in tried], 1)
 
-    def _extend(self, shared: Tensor, candidates: Tensor | slice, greedy: bool) -> Tensor:
-        nll = take_rows(self.nll, candidates)
+    def _extend(self, shared: Tensor, candidates: Places, greedy: bool, classes: Places) -> Tensor:
+        nll = take_rows(self.nll, classes, candidates)
         if not (greedy and self.settings.confidence == "candidate"):
-            common = take_rows(self.nll, shared).sum(1, keepdim=True)
+            common = take_rows(self.nll, classes, shared).sum(1, keepdim=True)
             nll = (nll + common) / (shared.shape[1] + 1)
         value = self.settings.beta * nll
         if self.settings.alpha > 0:
-            value += self.settings.alpha * self._extend_statistics(shared, candidates)
+            value += self.settings.alpha * self._extend_statistics(shared, candidates, classes)
         if self.transport:
-            value += self.transport.extend(shared, candidates)
+            value += self.transport.extend(shared, candidates, classes)
         return value
 
-    def _extend_statistics(self, shared: Tensor, candidates: Tensor | slice) -> Tensor:
+    def _extend_statistics(self, shared: Tensor, candidates: Places, classes: Places) -> Tensor:
         """Update mean and variance of the shared images by each candidate (Welford): O(d) per candidate."""
         size = shared.shape[1] + 1
-        images = take_rows(self.exact, shared)
-        mean = images.mean(1, keepdim=True) if size > 1 else torch.zeros_like(self.exact[:, :1])
+        images = take_rows(self.exact, classes, shared)
+        mean = images.mean(1, keepdim=True) if size > 1 else torch.zeros_like(self.exact[classes, :1])
         scatter = (images - mean).square().sum(1, keepdim=True)
-        mean, std = mean.to(self.precision), self.std[:, None].to(self.precision)
-        offset = take_rows(self.features, candidates) - mean
+        mean, std = mean.to(self.precision), self.std[classes, None].to(self.precision)
+        offset = take_rows(self.features, classes, candidates) - mean
         moved = torch.linalg.vector_norm(torch.add(mean * size, offset), dim=2) / size
         if size == 1:
             return self._statistics(moved.square(), -std.expand_as(offset))
@@ -158,13 +163,17 @@ class Objective:
         greedy: bool = False,
         against: tuple[Tensor, Tensor] | None = None,
         candidates: Tensor | None = None,
+        classes: Tensor | None = None,
     ) -> Best:
-        """Find each class's best image to join its shared ones, of all or of `candidates` [classes, b].
+        """Find each class's best image to join its shared ones [b, m - 1], of all or of `candidates` [b, k].
 
-        `against` is the image [classes] that holds the place and the objective [classes] with it: where no
-        other can be below, the value is inf. Ties go to the lower index.
+        `against` is the image [b] that holds the place and the objective [b] with it: where no other can be
+        below, the value is inf. Ties go to the lower index. `classes` [b] are ascending, all when none.
         """
-        rough = self.extend(shared, candidates, greedy)
+        if classes is None:
+            classes = torch.arange(len(self.exact), device=self.device)
+        whole = len(classes) == len(self.exact)
+        rough = self.extend(shared, candidates, greedy, EVERY if whole else classes)
         if candidates is None:
             candidates = torch.arange(rough.shape[1], device=self.device).expand(len(shared), -1)
         rough.masked_fill_((candidates[:, :, None] == shared[:, None]).any(2), torch.inf)
@@ -175,11 +184,11 @@ class Objective:
             rough.masked_fill_(candidates == against[0][:, None], torch.inf)
             limit = against[1].to(rough.dtype)
         limit = torch.minimum(limit, rough.amin(1) * (1 + self.error))
-        classes, places = (rough <= limit[:, None] * (1 + self.error)).nonzero(as_tuple=True)
+        rows, places = (rough <= limit[:, None] * (1 + self.error)).nonzero(as_tuple=True)
         exact = torch.full_like(rough, torch.inf, dtype=torch.float64)
-        if len(classes):
-            subsets = torch.cat([shared[classes], candidates[classes, places][:, None]], 1)
-            exact[classes, places] = self.value(classes, subsets, greedy)
+        if len(rows):
+            subsets = torch.cat([shared[rows], candidates[rows, places][:, None]], 1)
+            exact[rows, places] = self.value(classes[rows], subsets, greedy)
         place, value = lowest(exact)
         return Best(
             candidates.gather(1, place[:, None])[:, 0], value, candidates.gather(1, shortlist).sort(1).values

@@ -85,8 +85,9 @@ def greedy(objective: Objective, budget: int) -> Tensor:
     The first t images are the greedy subset of size t, so that one path serves every budget.
     """
     path = torch.empty(len(objective.exact), 0, dtype=torch.long, device=objective.device)
+    every = torch.arange(len(path), device=path.device)
     for _ in range(budget):
-        objective.warm_start(path)
+        objective.warm_start(every, path)
         path = torch.cat([path, objective.best(path, greedy=True).image[:, None]], 1)
     return path
 
@@ -123,24 +124,29 @@ def _descend(objective: Objective, state: Exchange, shortlists: dict[int, Tensor
     With `shortlists` by position only those are tried; positions that have none yet are filled in.
     """
     size = state.subsets.shape[1]
-    idle = torch.zeros_like(state.swaps)
+    idle = torch.zeros_like(state.swaps)  # positions since the last improvement
+    active = torch.arange(len(idle), device=idle.device)  # classes that are not done
     step = 0
-    objective.warm_start(state.subsets)
-    while (idle < size).any():
+    objective.warm_start(active, state.subsets)
+    while len(active):
         position = step % size
-        candidates = None if shortlists is None else shortlists.get(position)
-        state.passes += (position == 0) & (idle < size)
-        against = (state.subsets[:, position], state.value)
-        best = objective.best(_without(state.subsets, position), against=against, candidates=candidates)
-        if shortlists is not None and candidates is None:
-            shortlists[position] = best.shortlist
-        better = (best.value < state.value - TIE * state.value.abs()) & (idle < size)
-        if better.any():
-            _accept(state, better, position, best.image, best.value)
-            objective.warm_start(state.subsets)
-        idle = torch.where(better, 1, idle + 1)
+        state.passes[active] += position == 0
+        shared, against = _without(state, active, position)
+        shortlist = None if shortlists is None else shortlists.get(position)
+        whole = shortlist is None or shortlist.shape[1] == objective.exact.shape[1]
+        candidates = None if whole else shortlist[active]
+        best = objective.best(shared, against=against, candidates=candidates, classes=active)
+        if shortlists is not None and shortlist is None:
+            shortlists[position] = best.shortlist  # of every class: none is done in the first round
+        better = best.value < against[1] - TIE * against[1].abs()
+        rows = better.nonzero()[:, 0]
+        swapped = active[rows]
+        _accept(state, swapped, position, best.image[rows], best.value[rows])
+        objective.warm_start(swapped, state.subsets[swapped])
+        idle[active] = torch.where(better, 1, idle[active] + 1)
+        active = (idle < size).nonzero()[:, 0]
         step += 1
-    state.history.append(state.value)
+    state.history.append(state.value.clone())
 
 
 def _disturb(subsets: Tensor, count: Tensor, shortlists: dict[int, Tensor], draws: torch.Generator) -> Tensor:
@@ -160,21 +166,22 @@ def _disturb(subsets: Tensor, count: Tensor, shortlists: dict[int, Tensor], draw
 def exchange_as_released(objective: Objective, subsets: Tensor, swaps: int = 30) -> Exchange:
     """Make the single best swap of all positions and images, at most `swaps` times."""
     state = _begin(objective, subsets)
-    while len(state.history) <= swaps and not state.optimal.all():
-        tries = [
-            objective.best(
-                _without(state.subsets, position), against=(state.subsets[:, position], state.value)
-            )
-            for position in range(subsets.shape[1])
-        ]
-        found = torch.stack([best.image for best in tries], 1)
-        values = torch.stack([best.value for best in tries], 1)
-        position, value = lowest(values)
-        better = (value < state.value - RELEASED_MARGIN) & ~state.optimal
-        state.passes += ~state.optimal
-        _accept(state, better, position, found.gather(1, position[:, None])[:, 0], value)
-        state.optimal = ~better
-        if better.any():
+    active = torch.arange(len(subsets), device=subsets.device)  # classes that the last swap improved
+    while len(state.history) <= swaps and len(active):
+        tries = []
+        for position in range(subsets.shape[1]):
+            shared, against = _without(state, active, position)
+            tries.append(objective.best(shared, against=against, classes=active))
+        images = torch.stack([best.image for best in tries], 1)
+        position, value = lowest(torch.stack([best.value for best in tries], 1))
+        better = value < state.value[active] - RELEASED_MARGIN
+        state.passes[active] += 1
+        state.optimal[active] = ~better
+        image = images.gather(1, position[:, None])[:, 0]
+        rows = better.nonzero()[:, 0]
+        active = active[rows]
+        _accept(state, active, position[rows], image[rows], value[rows])
+        if len(active):
             state.history.append(state.value.clone())
     return state
 
@@ -186,14 +193,15 @@ def _begin(objective: Objective, subsets: Tensor) -> Exchange:
     return Exchange(subsets.clone(), value, none.clone(), none.clone(), none.bool(), [value.clone()])
 
 
-def _accept(state: Exchange, better: Tensor, position: Tensor | int, found: Tensor, value: Tensor) -> None:
-    """Put the found image at the position of those classes where it is better."""
-    every = torch.arange(len(found), device=found.device)
-    kept = state.subsets[every, position]
-    state.subsets[every, position] = torch.where(better, found, kept)
-    state.value = torch.where(better, value, state.value)
-    state.swaps += better
+def _accept(state: Exchange, classes: Tensor, position: Tensor | int, image: Tensor, value: Tensor) -> None:
+    """Put an image [b] at a position of the subsets of classes [b]."""
+    state.subsets[classes, position] = image
+    state.value[classes] = value
+    state.swaps[classes] += 1
 
 
-def _without(subsets: Tensor, position: int) -> Tensor:
-    return torch.cat([subsets[:, :position], subsets[:, position + 1 :]], 1)
+def _without(state: Exchange, classes: Tensor, position: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Subsets [b, m - 1] of classes [b] without the image at a position; that image and the objective [b]."""
+    subsets = state.subsets[classes]
+    shared = torch.cat([subsets[:, :position], subsets[:, position + 1 :]], 1)
+    return shared, (subsets[:, position], state.value[classes])

@@ -32,6 +32,8 @@ NOISE = {torch.float32: 1e-5, torch.float64: 1e-13}  # marginal error that round
 # A kernel entry below FLOOR counts as zero, and a scaling pair above CEILING would make that wrong.
 FLOOR = {torch.float32: 1e-37, torch.float64: 1e-300}
 CEILING = {torch.float32: 1e29, torch.float64: 1e290}
+Places = Tensor | slice  # of classes or images; a slice gathers nothing
+EVERY = slice(None)
 
 
 class Plan(NamedTuple):
@@ -105,53 +107,65 @@ class Transport:
         self.precision = precision
         self.warm_start(torch.zeros_like(cost[:, 0]))
 
-    def warm_start(self, potential: Tensor) -> None:
-        """Start `extend` at these column potentials / epsilon [classes, n], absorbed into the kernel.
+    def warm_start(self, potential: Tensor, classes: Tensor | None = None) -> None:
+        """Start `extend` at column potentials / epsilon [b, n] of some classes [b], absorbed into the kernel.
 
         Only with a tolerance: the paper's fixed number of iterations starts at zero, which is then part of
         the objective's definition.
         """
-        self.potential = potential
-        self.kernels = {}
+        if classes is None or len(classes) == len(self.cost):
+            self.potential = potential
+            self.kernels = {}
+            return
+        self.potential[classes] = potential
+        for precision, kernel in self.kernels.items():
+            for whole, part in zip(kernel, self._absorbed(precision, classes), strict=True):
+                whole[classes] = part
 
     def solve(self, classes: Tensor, subsets: Tensor) -> Plan:
         """Solve subsets [b, m] of the classes [b] one by one, by definition."""
         cost = self.cost[classes[:, None], subsets]
         return solve(cost, self.epsilon[classes], self.capacity, self.iterations, self.tolerance)
 
-    def extend(self, shared: Tensor, candidates: Tensor | slice) -> Tensor:
-        """Cost of each class's shared images [classes, m - 1] with each of its candidates.
+    def extend(self, shared: Tensor, candidates: Places, classes: Places = EVERY) -> Tensor:
+        """Cost [b, k] of each class's shared images [b, m - 1] with each of its candidates.
 
-        These are indices [classes, b], or a slice that is the same for all classes and gathers nothing.
+        `candidates` are indices [b, k], or a slice for all alike; `classes` [b] are ascending, or every one.
         """
-        cost, in_range = self._extend(shared, candidates, self.precision)
+        cost, in_range = self._extend(shared, candidates, classes, self.precision)
         if in_range.all():
             return cost
-        cost, in_range = self._extend(shared, candidates, torch.float64)
+        cost, in_range = self._extend(shared, candidates, classes, torch.float64)
+        every, images = (torch.arange(count, device=shared.device) for count in self.cost.shape[:2])
+        classes = every[classes]
         if isinstance(candidates, slice):
-            every = torch.arange(candidates.start, candidates.stop, device=shared.device)
-            candidates = every.expand(len(shared), -1)
-        classes, offsets = (~in_range).nonzero(as_tuple=True)
-        for some in torch.arange(len(classes), device=classes.device).split(32):
-            where = (classes[some], offsets[some])
-            subsets = torch.cat([shared[classes[some]], candidates[where][:, None]], 1)
-            cost[where] = self.solve(classes[some], subsets).cost
+            candidates = images[candidates].expand(len(shared), -1)
+        rows, offsets = (~in_range).nonzero(as_tuple=True)
+        for some in torch.arange(len(rows), device=rows.device).split(32):
+            where = (rows[some], offsets[some])
+            subsets = torch.cat([shared[rows[some]], candidates[where][:, None]], 1)
+            cost[where] = self.solve(classes[rows[some]], subsets).cost
         return cost
 
     def _kernel(self, precision: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """What `_absorbed` gives for all classes, kept until the next start."""
+        if precision not in self.kernels:
+            self.kernels[precision] = self._absorbed(precision, EVERY)
+        return self.kernels[precision]
+
+    def _absorbed(self, precision: torch.dtype, classes: Places) -> tuple[Tensor, Tensor, Tensor]:
         """Kernel with the first row update absorbed, the same times cost, and the dummy's row.
 
         Every row is a softmax, so that its first scaling is its mass, and none overflows at any C / epsilon.
         """
-        if precision not in self.kernels:
-            kernel = torch.softmax(self.potential[:, None] - self.cost / self.epsilon[:, None, None], 2)
-            kernel.masked_fill_(kernel < FLOOR[precision], 0)  # also spares the processor denormal numbers
-            dummy = torch.softmax(self.potential, 1)[:, None].to(precision)
-            self.kernels[precision] = (kernel.to(precision), (kernel * self.cost).to(precision), dummy)
-        return self.kernels[precision]
+        cost, potential = self.cost[classes], self.potential[classes]
+        kernel = torch.softmax(potential[:, None] - cost / self.epsilon[classes, None, None], 2)
+        kernel.masked_fill_(kernel < FLOOR[precision], 0)  # also spares the processor denormal numbers
+        dummy = torch.softmax(potential, 1)[:, None].to(precision)
+        return kernel.to(precision), (kernel * cost).to(precision), dummy
 
     def _extend(
-        self, shared: Tensor, candidates: Tensor | slice, precision: torch.dtype
+        self, shared: Tensor, candidates: Places, classes: Places, precision: torch.dtype
     ) -> tuple[Tensor, Tensor]:
         """Costs [classes, b] by the two updates of the module's docstring, and where they are in range.
 
@@ -160,8 +174,8 @@ class Transport:
         candidate's own row, and the column scalings are kappa/n * v: that factor is moved to the masses.
         """
         kernel, priced, dummy = self._kernel(precision)
-        common = torch.cat([take_rows(kernel, shared), dummy], 1)
-        own = take_rows(kernel, candidates)
+        common = torch.cat([take_rows(kernel, classes, shared), dummy[classes]], 1)
+        own = take_rows(kernel, classes, candidates)
         size = common.shape[1]
         share = self.capacity / kernel.shape[2]
         mass = common.new_full((size, 1), 1 / size)
@@ -188,18 +202,20 @@ class Transport:
             # u = mass / (K v)
             u = goal / reach
             w = own_goal / own_reach
-        spent = torch.bmm(take_rows(priced, shared), v.transpose(1, 2))
-        own_spent = _dot(v, take_rows(priced, candidates))
+        spent = torch.bmm(take_rows(priced, classes, shared), v.transpose(1, 2))
+        own_spent = _dot(v, take_rows(priced, classes, candidates))
         cost = share * ((u[:, :-1] * spent).sum(1) + (w * own_spent)[..., 0])
         reached = torch.maximum(u.amax(1), w[..., 0]) * v.amax(2)
         return cost, torch.isfinite(cost) & (reached < CEILING[precision])
 
 
-def take_rows(matrices: Tensor, at: Tensor | slice) -> Tensor:
-    """Rows [c, b, ...] of [c, n, ...] matrices at the indices [c, b]; of a slice, which is a view."""
+def take_rows(matrices: Tensor, classes: Places, at: Places) -> Tensor:
+    """Rows [b, k, ...] at indices [b, k], or at a slice, of the matrices [c, n, ...] of some classes [b]."""
     if isinstance(at, slice):
-        return matrices[:, at]
-    return matrices[torch.arange(len(at), device=at.device)[:, None], at]
+        return matrices[classes, at]
+    if isinstance(classes, slice):
+        classes = torch.arange(len(at), device=at.device)
+    return matrices[classes[:, None], at]
 
 
 def _dot(left: Tensor, right: Tensor) -> Tensor:
