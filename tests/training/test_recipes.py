@@ -159,6 +159,26 @@ def test_hdf5_finds_the_features_where_they_are_mapped(folder):
     assert stored.any((2, 3, 4)).all()
 
 
+def test_features_that_are_cut_off_are_named(folder, tmp_path):
+    whole = (folder / "patches.h5").read_bytes()
+    for kept in (0, 100, len(whole) // 2, len(whole) - 1):
+        (tmp_path / "cut.h5").write_bytes(whole[:kept])
+        with pytest.raises(InputError, match=r"cut\.h5 is not a whole file of features"):
+            read_patches(tmp_path / "cut.h5", paths(folder))
+
+
+def test_more_features_than_memory_can_be_mapped(tmp_path):
+    """In a file with a hole: ImageNet's would take a terabyte."""
+    image = (2, 16, 16, 768)
+    count = 2 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (2 * math.prod(image)) + 1
+    names = [f"{i}.png" for i in range(count)]
+    with create_around(tmp_path / "p.h5", "features", (count, *image), np.float16, {"path": names}) as file:
+        file.truncate(file.tell() + count * 2 * math.prod(image))
+    found = read_patches(tmp_path / "p.h5", names)
+    assert found.shape == (count, *image) and not found[-1].any()
+    (tmp_path / "p.h5").unlink()
+
+
 def test_features_written_by_hdf5_itself_are_read(folder, tmp_path):
     """As files of earlier versions are."""
     stored = read_patches(folder / "patches.h5", paths(folder)).numpy()
