@@ -2,6 +2,8 @@
 
 import csv
 import json
+import math
+import os
 import threading
 
 import h5py
@@ -15,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from commands import call
 from condense.base.artefacts import read_artefact, write_artefact
 from condense.base.errors import InputError
+from condense.base.shards import create_around
 from condense.config.settings import Recipe, Training
 from condense.diffusion.generate import generate
 from condense.encoders.encoder import Encoder, encoder
