@@ -41,21 +41,13 @@ def score(
     sampling: Sampling,
     references: Annotated[list[Path] | None, typer.Argument(help="The same as --reference.")] = None,
     samples: Annotated[
-        Path | None,
-        typer.Option(
-            "--samples", "--features", help="Folder of images, .npz archive, or features from `detect`."
-        ),
+        Path | None, typer.Option("--samples", "--features", help="Folder, .npz archive, or from `detect`.")
     ] = None,
     reference: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folder, .npz archive, ADM reference batch; or features, a file per shard."),
+        list[Path] | None, typer.Option(help="Folder, .npz archive, ADM reference batch; or features.")
     ] = None,
-    detector: Annotated[
-        Path | None, typer.Option(help="For images: an encoder, or the FID Inception (.pt, .pth).")
-    ] = None,
-    resize: Annotated[
-        str, typer.Option(help="How the FID Inception's input is resized: tensorflow or clean.")
-    ] = "tensorflow",
+    detector: Annotated[Path | None, typer.Option(help="For images: encoder, or FID Inception.")] = None,
+    resize: Annotated[str, typer.Option(help="FID Inception: tensorflow or clean.")] = "tensorflow",
     resolution: Annotated[
         int | None, typer.Option(help="Side of the images; those of the reference are cropped to it.")
     ] = None,
@@ -88,11 +80,7 @@ def score(
         check(seen, sampling, samples)
         row |= _training(weights, sampling)
     _write(pd.DataFrame([row | names]), output)
-    if pairs:
-        write_table(closest_pairs(real.copies, nearest), pairs)
-    if distances:
-        columns = ["low", "high", "generated", "held_out"]
-        write_table(pd.DataFrame(real.copies.histogram(), columns=columns), distances)
+    _write_copies(real.copies, nearest, pairs, distances)
 
 
 def detect_both(
@@ -178,26 +166,24 @@ def read_reference(
         raise InputError(f"the subset names {min(strange)!r}, of which the references have no features.")
     own = {"subset": subset.gaussian() if subset.count > 1 else None, "copies": copies}
     if batch is not None:
-        images = _read(batch, "features")
-        spatial = _statistics(batch, "spatial_")
-        return Reference(batch.attrs["name"], _statistics(batch), images, spatial, **own), nearest
+        held = (_statistics(batch), _read(batch, "features"), _statistics(batch, "spatial_"))
+        return Reference(batch.attrs["name"], *held, **own), nearest
     name = f"the study's {everything.count} images"
     return Reference(name, everything.gaussian(), np.concatenate(kept), **own), nearest
 
 
 def check(samples: Samples, sampling: Sampling, where: Path) -> None:
     """Refuse samples of another number, or of unequally many per class, than the settings say."""
-    if len(samples.features) != sampling.images:
-        raise InputError(
-            f"{where} holds {len(samples.features)} images, and {sampling.images} are asked for; {AGAIN}."
-        )
+    count = len(samples.features)
+    if count != sampling.images:
+        raise InputError(f"{where} holds {count} images, and {sampling.images} are asked for; {AGAIN}.")
     if sampling.labels == "balanced" and samples.labels is not None:
         counts = np.bincount(samples.labels, minlength=0 if samples.columns is None else len(samples.columns))
         few, many = int(counts.argmin()), int(counts.argmax())
         if counts[few] != counts[many]:
             raise InputError(
-                f"{where}: class index {few} has {counts[few]} images and class index {many} {counts[many]}, "
-                f"though labels are balanced; {AGAIN}."
+                f"{where}: labels are balanced, but class index {few} has {counts[few]} images and class "
+                f"index {many} {counts[many]}; {AGAIN}."
             )
 
 
@@ -227,9 +213,8 @@ def _read(group: h5py.Group, name: str) -> np.ndarray:
 
 def _statistics(file: h5py.File, prefix: str = "") -> Gaussian | None:
     """Statistics that a file of features holds."""
-    if f"{prefix}mean" not in file:
-        return None
-    return Gaussian.of(file[f"{prefix}mean"][()], file[f"{prefix}covariance"][()])
+    held = f"{prefix}mean" in file
+    return Gaussian.of(file[f"{prefix}mean"][()], file[f"{prefix}covariance"][()]) if held else None
 
 
 def _training(weights: Path, sampling: Sampling) -> dict[str, Any]:
@@ -254,3 +239,12 @@ def _write(row: pd.DataFrame, output: Path | None) -> None:
         write_table(row, output)
     else:
         print(row.T.dropna().to_string(header=False))
+
+
+def _write_copies(copies: Copies, nearest: list[str], pairs: Path | None, distances: Path | None) -> None:
+    """Write the closest pairs and the histogram of distances, where files are given."""
+    if pairs:
+        write_table(closest_pairs(copies, nearest), pairs)
+    if distances:
+        columns = ["low", "high", "generated", "held_out"]
+        write_table(pd.DataFrame(copies.histogram(), columns=columns), distances)

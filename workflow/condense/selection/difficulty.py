@@ -46,7 +46,7 @@ def difficulty(
     keep_freed_memory()
     classes = read_index(index)
     with resumable(state):
-        known = (code("selection.difficulty"), file_digest(weights), resolution, autoencoder)
+        known = (code("selection.difficulty.difficulty"), file_digest(weights), resolution, autoencoder)
         finished = Finished(state, *known)
         found = {name: finished.read(rows) for name, rows in classes.items()}
         missing = {name: rows for name, rows in classes.items() if found[name] is None}

@@ -73,13 +73,9 @@ def learn(
     began = time.monotonic()
     keep_freed_memory()
     soft = bool(teacher or soft_labels)
-    if soft != (training.loss != "ce"):
-        raise InputError(
-            f"loss {training.loss} takes {'no soft labels' if soft else 'soft labels'}: choose loss "
-            f"{'kl or mse, or leave the teachers out' if soft else 'ce, or give teachers'}."
-        )
+    _check_labels(soft, training.loss)
     data, validation, preprocess = _sets(images, training, resolution, subset, index, validation_index)
-    identity = {"resolution": str(resolution), "seed": str(seed), "code": code("students.learn")}
+    identity = {"resolution": str(resolution), "seed": str(seed), "code": code("students.learn.learn")}
     identity |= {"images": _digest(data), "validation images": _digest(validation)}
     identity |= {"labels": ", ".join(map(file_digest, [*(teacher or []), *filter(None, [soft_labels])]))}
     identity |= {f"network.{key}": str(value) for key, value in asdict(network).items()}
@@ -101,9 +97,23 @@ def learn(
     about = {"recipe": asdict(training), "seed": seed, "labels": "soft" if soft else "hard"}
     _write(output, learner, network, preprocess, about)
     state.clear(folder)
-    for empty in (folder, folder.parent):
-        with suppress(OSError):  # states of other runs may be there
-            empty.rmdir()
+    _remove_if_empty(folder, folder.parent)
+
+
+def _remove_if_empty(*folders: Path) -> None:
+    """Remove folders of states; those of other runs may be there."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _check_labels(soft: bool, loss: str) -> None:
+    """Refuse a loss that the labels do not serve."""
+    if soft != (loss != "ce"):
+        raise InputError(
+            f"loss {loss} takes {'no soft labels' if soft else 'soft labels'}: choose loss "
+            f"{'kl or mse, or leave the teachers out' if soft else 'ce, or give teachers'}."
+        )
 
 
 def _sets(
