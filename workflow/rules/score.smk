@@ -108,7 +108,7 @@ rule score:
     threads: 1
     params:
         options=lambda wildcards: PLAN.options.score(**wildcards),
-        code=code("scoring.score.score"),
+        code=code("scoring.score.score", "pictures"),
     shell:
         "exec python -m condense --threads 1 score {input.references} --features {input.features}"
         " --subset {input.subset} {params.options}"

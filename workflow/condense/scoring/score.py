@@ -68,12 +68,9 @@ def score(
     if samples is None or not given:
         raise InputError("two sets of images are needed: give --samples and --reference.")
     chosen = None if subset is None else read_subset(subset)
-    nearest: list[str] = []
-    if samples.suffix == ".h5":
-        paths = {row.path for row in chosen or () if not row.made}
-        seen, real, nearest, names = read_cached(samples, given, paths)
-    else:
-        seen, real, names = detect_both(samples, given, detector, resize, resolution)
+    paths = {row.path for row in chosen or () if not row.made}
+    read = SETS["features" if samples.suffix == ".h5" else "pictures"]
+    seen, real, nearest, names = read(samples, given, paths, detector, resize, resolution)
     row = vars(run) | ({} if chosen is None else {"subset_images": len(chosen)})
     row |= score_features(seen, real) | {"resolution": resolution}
     if weights is not None:
@@ -84,9 +81,9 @@ def score(
 
 
 def detect_both(
-    samples: Path, references: list[Path], detector: Path | None, resize: str, resolution: int | None
-) -> tuple[Samples, Reference, dict[str, str]]:
-    """A detector's outputs for two sets of images on disk, and its name and digest."""
+    samples: Path, references: list[Path], _: set[str], detector: Path | None, resize: str, resolution: int
+) -> tuple[Samples, Reference, list[str], dict[str, str]]:
+    """A detector's outputs for two sets of images on disk, no nearest images, its name and digest."""
     from condense.encoders.detectors import open_detector
     from condense.scoring.image_sets import detect_images, detect_reference
 
@@ -97,11 +94,11 @@ def detect_both(
         )
     opened = open_detector(detector, resize)
     seen, real = detect_images(samples, opened), detect_reference(references[0], opened, resolution)
-    return seen, real, {"detector": opened.name, "detector_digest": opened.digest[:12]}
+    return seen, real, [], {"detector": opened.name, "detector_digest": opened.digest[:12]}
 
 
 def read_cached(
-    features: Path, references: list[Path], chosen: set[str]
+    features: Path, references: list[Path], chosen: set[str], *_: object
 ) -> tuple[Samples, Reference, list[str], dict[str, str]]:
     """Cached features of samples and reference, each sample's nearest `chosen` image, the detector's name."""
     with open_shard(features) as cached, ExitStack() as stack:
@@ -122,6 +119,9 @@ def read_samples(file: h5py.File) -> Samples:
     """Samples as `detect` cached them; logits, columns and spatial statistics only where they are."""
     arrays = {name: _read(file, name) for name in ("features", "logits", "labels", "columns") if name in file}
     return Samples(**arrays, spatial=_statistics(file, "spatial_"))
+
+
+SETS = {"features": read_cached, "pictures": detect_both}  # by what the samples are
 
 
 def read_reference(
@@ -182,8 +182,8 @@ def check(samples: Samples, sampling: Sampling, where: Path) -> None:
         few, many = int(counts.argmin()), int(counts.argmax())
         if counts[few] != counts[many]:
             raise InputError(
-                f"{where}: labels are balanced, but class index {few} has {counts[few]} images and class "
-                f"index {many} {counts[many]}; {AGAIN}."
+                f"{where}: class index {few} has {counts[few]} images and class index {many} {counts[many]}, "
+                f"though labels are balanced; {AGAIN}."
             )
 
 
