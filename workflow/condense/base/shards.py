@@ -90,7 +90,9 @@ def open_shard(path: Path) -> Iterator[h5py.File]:
     with open_hdf5(path) as file:
         if not is_ours(file):
             held = ", ".join(file) or "nothing"
-            raise InputError(f"{path} holds {held} and is no shard of the pipeline: give what a stage wrote.")
+            raise InputError(
+                f"{path} is unfinished or no shard of the pipeline: it holds {held}; give another."
+            )
         yield file
 
 
