@@ -57,7 +57,11 @@ def wait_for(path: Path) -> None:
 
 def ended(*processes: subprocess.Popen) -> list[tuple[int, str]]:
     """Status of each process at its end, and what it has said."""
-    said = [process.communicate(timeout=240)[1] for process in processes]
+    try:
+        said = [process.communicate(timeout=240)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]
 
 

@@ -108,3 +108,41 @@ def test_a_second_snakemake_is_refused_and_so_is_the_next_until_a_stale_lock_is_
     assert third.returncode != 0 and "--unlock" in third.stdout and not file.exists()
     assert study.run("--unlock").returncode == 0
     assert study.run("results/fid_6.csv").returncode == 0 and file.exists()
+
+
+@pytest.mark.parametrize("stage", ["train", "embed", "reference"])
+def test_orphans_of_a_killed_snakemake_keep_their_states_to_themselves(study, stage):
+    target = Path("results") / STAGES[stage]
+    file = study.folder / target
+    before = file.read_bytes()
+    file.unlink()
+    process, part = start(study, target)
+    orphan = int(part.name.split(".")[-2])
+    process.kill()
+    process.wait(60)
+    assert study.run("--unlock").returncode == 0
+    second = study.run(str(target))
+    assert second.returncode != 0 and f"is in use by process {orphan} on " in second.stdout
+    assert part.exists() and not file.exists()
+    if stage == "train":
+        outlive(study, file)
+    else:
+        os.kill(orphan, signal.SIGKILL)
+        (study.folder / "held").unlink()
+        done = study.run(str(target))
+        assert done.returncode == 0, done.stdout
+    assert file.read_bytes() == before and not part.exists()
+
+
+def outlive(study: StudyCopy, file: Path) -> None:
+    """Let an orphaned training end, and its results stay."""
+    (study.folder / "held").unlink()
+    until = time.monotonic() + 120
+    while not file.exists():
+        assert time.monotonic() < until, "the orphan did not end"
+        time.sleep(0.05)
+    target = str(file.relative_to(study.folder))
+    assert study.planned(target) == {"train": 1}  # what a killed Snakemake began counts as half-written
+    outputs = [file, file.with_suffix(".history.jsonl"), file.with_suffix(".milestones")]
+    assert study.run("--cleanup-metadata", *map(str, outputs)).returncode == 0
+    assert study.planned(target) == {}
