@@ -1,5 +1,6 @@
 """What a generator is trained on: latents, captions and features, read from the files of their stages."""
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -83,4 +84,7 @@ def read_patches(path: Path, paths: list[str]) -> Tensor:
         raise InputError(f"{path} holds features of other images than the latents; make it anew.")
     if offset is None:  # an empty subset
         return torch.zeros(shape, dtype=torch.float16)
-    return torch.from_numpy(np.memmap(path, np.float16, "c", offset, shape))
+    mapped = np.memmap(path, np.float16, "r", offset, shape)  # a writable map reserves memory for all of it
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(mapped)
