@@ -110,7 +110,7 @@ def test_features_logits_and_spatial_features_equal_torch_fidelity(weights) -> N
     assert torch.allclose(seen.features, features, rtol=1e-5, atol=1e-7)
     assert torch.allclose(seen.logits, logits, rtol=1e-5, atol=1e-6)
     assert seen.spatial.shape == (2, 17 * 17 * 7)
-    assert torch.allclose(seen.spatial.view(2, 17, 17, 7), kept[0][:, :7].permute(0, 2, 3, 1), atol=1e-6)
+    assert torch.allclose(seen.spatial.view(2, 17, 17, 7), kept[0][:, :7].permute(0, 2, 3, 1), atol=3e-6)
 
 
 def test_a_detector_embeds_images_as_an_encoder_does(script, tmp_path) -> None:

@@ -197,7 +197,8 @@ def test_a_share_survives_the_command_line() -> None:
     for validation in (0.25, "data/val"):
         images = Images(root="x", validation=validation)
         words = arguments(images)
-        values = {words[i][2:]: words[i + 1] for i in range(0, len(words), 2)}
+        pairs = zip(words[::2], words[1::2], strict=True)
+        values = {option[2:]: value for option, value in pairs if value != "none"}
         assert build(Images, {key.replace("-", "_"): value for key, value in values.items()}) == images
 
 

@@ -142,3 +142,11 @@ def test_cifar_10_is_read_as_stored(real_data):
     rows, held = list_images(images), list_validation(images)
     assert (len(rows), len(held)) == (20_000, 10_000) and rows[0].cls == "airplane"
     assert load(source(images), rows[0].path).shape == (32, 32, 3)
+
+
+def test_it_holds_the_images_that_it_lists_and_no_others(tmp_path):
+    opened = source(parquet(write(tmp_path / "a.parquet", [0, 1])))
+    name = opened.classes()[0]
+    path = opened.images(name)[0][0]
+    assert opened.holds(path, name)
+    assert not opened.holds(path, "no class") and not opened.holds("../secret.png", name)

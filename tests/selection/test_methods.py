@@ -73,7 +73,7 @@ def test_the_plan_gives_a_method_what_it_needs_and_no_more(kind):
     names = {item.name for item in fields(SETTINGS[kind])}
     named = {"encoder": "cnn", "generator": "sit-tiny", "file": "theirs.txt"}
     config["methods"]["new"] = {"kind": kind} | {key: named[key] for key in names & named.keys()}
-    files = Plan(config).selection_inputs("new", "1-of-2")
+    files = Plan(config).inputs.select("new", "1-of-2")
     wanted = set().union(*(OPTIONS[need] for need in Plan(config).study.methods["new"].needs))
     assert files.keys() == (wanted if "features" in wanted else wanted | {"index"})
     assert "None" not in str(files)

@@ -42,6 +42,10 @@ class Parquet:
         content = stored["bytes"] if isinstance(stored, dict) else stored
         return decode(file.parent / path, side, content or b"")
 
+    def holds(self, path: str, name: str) -> bool:
+        """Whether a row of the class has that path."""
+        return path in self._rows().get(name, {})
+
     def state(self, name: str) -> int:
         """Newest modification time of the files, in nanoseconds."""
         return max(file.stat().st_mtime_ns for file in self._files())
