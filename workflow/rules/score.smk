@@ -83,7 +83,7 @@ rule detect:
     threads: 1
     params:
         options=PLAN.options.detect(),
-        code=code("scoring.detect.detect"),
+        code=code("scoring.detect.detect", *PLAN.unused()),
     shell:
         "exec python -m condense --threads 1 detect {input.samples} {params.options}"
         " --index {input.index} --output {output} > {log} 2>&1"
