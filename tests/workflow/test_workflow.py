@@ -147,7 +147,8 @@ def test_a_subset_that_is_chosen_again_with_the_same_bytes_retrains_nothing(stud
     done = study.run()
     assert done.returncode == 0, done.stdout
     started = set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", done.stdout, re.MULTILINE))
-    assert started == {"select", "merge_subset", "plot_objective"}
+    assert {"select", "merge_subset"} <= started  # tables and pictures of several runs are made anew
+    assert started.isdisjoint({"latents", "train", "generate", "detect", "score"})
     assert study.planned() == {}
 
 
