@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
+from allocations import Allocations
 from condense.base.errors import InputError
 from condense.config.settings import Gadc
-from condense.selection.objective import Objective, lowest
+from condense.selection.objective import ELEMENTS, Objective, lowest, peak_memory
+from condense.selection.search import condense
 from reference import objective
 from standin import pretend
 
@@ -79,6 +81,18 @@ def test_a_device_is_waited_for_once_to_find_the_fast_forms_range(monkeypatch) -
             device.waits.clear()
             built.extend(shared, candidates)
             assert device.waits == ["__bool__"]
+
+
+@pytest.mark.parametrize(("n", "d", "classes"), [(200, 16, 3), (100, 400, 2)])
+@pytest.mark.parametrize("tolerance", [None, 1e-4])
+def test_memory_stays_below_what_is_planned_and_not_far(monkeypatch, n, d, classes, tolerance) -> None:
+    features, _ = images(9, n, d, classes)
+    monkeypatch.setitem(ELEMENTS, "cpu", 8 * classes * n)
+    chosen = Gadc(epsilon=0.05, epsilon_unit="median", beta=0, tolerance=tolerance, restarts=0)
+    with Allocations() as found:
+        condense(features.float(), None, [3], chosen)
+    taken = found.most + features.numel() * 4  # which stand on the device too
+    assert 0.5 * classes * peak_memory(n, d) < taken < classes * peak_memory(n, d)
 
 
 def test_moving_all_images_changes_nothing() -> None:

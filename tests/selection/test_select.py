@@ -13,7 +13,9 @@ import pytest
 from condense.__main__ import main
 from condense.base.errors import InputError
 from condense.base.shards import write_shard
-from condense.selection import select
+from condense.config.settings import Gadc
+from condense.selection import gadc, select
+from condense.selection.candidates import ImageClass
 
 CLASSES = {"ant": 14, "bee": 20, "cat": 14}
 
@@ -397,3 +399,17 @@ def test_whole_class_equal_images_and_single_images_are_fine(tmp_path) -> None:
     found = {name: values[:8] for name, values in found.items()}
     run(features=save(tmp_path / "b.npz", found), budget=4, output=tmp_path / "s.csv")
     assert sorted(path for _, path in subset(tmp_path / "s.csv")) == list("01234567")
+
+
+@pytest.mark.parametrize(
+    ("images", "together"),
+    [(400, [32, 8]), (1300, [32, 8]), (5000, [4] * 10), (20_000, [1] * 40)],
+)
+def test_as_many_classes_are_solved_together_as_fit_in_memory(monkeypatch, images, together) -> None:
+    paths = [str(i) for i in range(images)]
+    features = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (images, 2048), (0, 0))
+    classes = [ImageClass(str(c), c, paths, np.arange(images), features) for c in range(40)]
+    sizes = []
+    monkeypatch.setattr(gadc, "_condense", lambda batch, *_: sizes.append(len(batch)) or [])
+    assert list(gadc.choose_by_gadc(classes, [5], Gadc(epsilon=1.0, beta=0), "cuda")) == []
+    assert sizes == together

@@ -12,11 +12,13 @@ import torch
 from condense.base.progress import say, track
 from condense.config.settings import Gadc
 from condense.selection.candidates import Choice, ImageClass
+from condense.selection.objective import peak_memory
 from condense.selection.search import Selection, condense
 
 SCALES = (2, 80)  # of median cost over epsilon; outside, the transport term says little (see _warn)
 LOST_MASS = 0.01  # of the subset's mass
-CLASSES_AT_ONCE = {"cpu": 1, "cuda": 32}
+CLASSES_AT_ONCE = {"cpu": 1, "cuda": 32}  # at most; more make a GPU no faster
+MEMORY = 2**33  # bytes for what they need together, as far as more than one fits
 
 
 def choose_by_gadc(
@@ -30,11 +32,12 @@ def choose_by_gadc(
         say("note: no probabilities are given, so the confidence term is left out.")
         method = dataclasses.replace(method, beta=0.0)
     by_size = sorted(classes, key=lambda images: len(images.paths))
-    batches = [
-        group[start : start + CLASSES_AT_ONCE[device]]
-        for group in (list(group) for _, group in groupby(by_size, key=lambda images: len(images.paths)))
-        for start in range(0, len(group), CLASSES_AT_ONCE[device])
-    ]
+    batches = []
+    for size, group in groupby(by_size, key=lambda images: len(images.paths)):
+        alike = list(group)
+        room = max(1, MEMORY // peak_memory(size, alike[0].source.shape[-1]))
+        at_once = min(CLASSES_AT_ONCE[device], room)
+        batches += [alike[start : start + at_once] for start in range(0, len(alike), at_once)]
     told = []
     for batch in track(batches, "select"):
         for choice in _condense(batch, budgets, method, device):

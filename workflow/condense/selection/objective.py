@@ -195,6 +195,14 @@ class Objective:
         )
 
 
+def peak_memory(images: int, dimensions: int) -> int:
+    """Bytes that one class takes at most, while its costs and its kernel are computed; most are float64.
+
+    To this a batch adds temporary tensors of `ELEMENTS`, however many classes it has.
+    """
+    return images * (56 * images + 36 * dimensions)
+
+
 def lowest(values: Tensor) -> tuple[Tensor, Tensor]:
     """Position and value of the smallest entry of each row; of those tied with it the first."""
     least = values.amin(1, keepdim=True)
