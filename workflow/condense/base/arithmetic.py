@@ -8,9 +8,7 @@ Hence `square_root`, `logarithm` and `log_sum_exp` below, and the fused form of 
 """
 
 import os
-import platform
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from condense.base.errors import InputError
@@ -50,26 +48,6 @@ def prepare(words: Sequence[str]) -> list[str]:
     if given["--arithmetic"] == "pinned":
         os.environ |= PINNED
     return words
-
-
-def describe() -> dict[str, str]:
-    """Processor, instruction set and threads of this process, for provenance."""
-    import torch
-
-    return {
-        "arithmetic": os.environ.get(VARIABLE, "native"),
-        "processor": processor(),
-        "instruction set": torch.backends.cpu.get_cpu_capability(),
-        "threads": str(torch.get_num_threads()),
-    }
-
-
-def processor() -> str:
-    """Name of the processor."""
-    known = Path("/proc/cpuinfo")
-    lines = known.read_text(errors="replace").splitlines() if known.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def square_root(values: "Tensor") -> "Tensor":
