@@ -11,9 +11,9 @@ DIGESTS = {
     "encoder": "8920c620a6d13058",
     "subset": "2b89ef64c1000d2f",
     "flow": "eabdefe91a7951e6",
-    "flow images": "30fbb0d8070c5d5b",
+    "flow images": "243c6d9907b813dc",
     "adm": "5eca36621103eac2",
-    "adm images": "99a00f0ede59b078",
+    "adm images": "534f572e0510c0e8",
 }
 
 
