@@ -53,7 +53,8 @@ def mixed(imagenet, monkeypatch):
         pairs=(("gadc", "random"),),
         note="",
         published=False,
-        entries=tuple(Entry(run, "10k", "", ()) for run in runs),
+        vary=("training",),
+        entries=tuple(Entry(run, "10k", {0: (run.method, "")}, ()) for run in runs),
         learners={
             "generator": {"dit-l-2": describe_generator("dit-l-2", imagenet.generators["dit-l-2"])},
             "student": {"resnet": {"network": "resnet18", "epochs": 300}},
@@ -119,7 +120,7 @@ def test_names_that_look_like_numbers_find_their_scores(imagenet, tmp_path):
         **vars(table_layout(imagenet, "main_10k"))
         | {
             "metrics": ("fid",),
-            "entries": (Entry(run, "10k", "", ()),),
+            "entries": (Entry(run, "10k", {0: (run.method, "")}, ()),),
             "learners": {"generator": {"12": describe_generator("12", imagenet.generators["dit-l-2"])}},
         }
     )

@@ -14,7 +14,7 @@ from condense.images.subset import Chosen, write_subset
 from condense.reporting.portraits import principal_axes
 from condense.scoring.frechet import fit, frechet_distance
 from condense.scoring.manifold import compare
-from condense.selection.measure import measure, measure_class, moments
+from condense.selection.measure import measure, measure_class, moments, overlaps
 from condense.selection.search import condense
 
 SETTINGS = Gadc(encoder="e", epsilon=0.05, epsilon_unit="median", beta=1.0, restarts=0)
@@ -165,3 +165,14 @@ def test_the_map_shows_the_axes_of_largest_variance():
     assert_close(torch.tensor(distances[0]), torch.tensor(distances[1]))
     assert found[:, 0].std() > found[:, 1].std()
     assert principal_axes(np.ones((1, 4))).tolist() == [[0, 0]]
+
+
+def test_overlap_of_subsets_is_counted_between_replicates_and_with_the_measuring_method():
+    keys = [("gadc", 0), ("gadc", 4), ("random", 0), ("random", 4), ("once", 0)]
+    table = pd.DataFrame(keys, columns=["method", "seed"]).assign(budget="10", measured_by="gadc")
+    chosen = [frozenset(text) for text in ("abcd", "abxy", "abcz", "mnop", "abmn")]
+    found = overlaps(table, chosen)
+    assert found["overlap_seeds"] == [0.5, 0.5, 0, 0, None]
+    assert found["overlap_measure"] == [None, None, 0.75, 0, 0.5]  # `once` with the mean of both
+    other = overlaps(table.assign(budget=["10", "10", "10", "10", "20"]), chosen)
+    assert other["overlap_measure"][4] is None

@@ -23,7 +23,7 @@ COMMANDS = {
     "export": "selection.export",
     "moments": "selection.measure",
     "measure": "selection.measure",
-    "merge-measures": "images.subset",
+    "merge-measures": "selection.measure",
     "plot-chosen": "reporting.portraits",
     "plot-map": "reporting.portraits",
     "latents": "training.latents",

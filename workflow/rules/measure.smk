@@ -46,7 +46,7 @@ rule measure:
 rule merge_measures:
     """Gather what was measured of the subsets."""
     input:
-        PLAN.inputs.merge_measures(),
+        **PLAN.inputs.merge_measures(),
     output:
         report(
             "results/subsets.csv",
@@ -60,9 +60,10 @@ rule merge_measures:
         "../../envs/base.yaml"
     threads: 1
     params:
-        code=code("images.subset.merge_measures"),
+        inputs=lambda wildcards, input: PLAN.flags(input),
+        code=code("selection.measure.merge_measures"),
     shell:
-        "exec python -m condense merge-measures {input} --output {output} > {log} 2>&1"
+        "exec python -m condense merge-measures {params.inputs} --output {output} > {log} 2>&1"
 
 
 rule plot_chosen:

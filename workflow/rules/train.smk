@@ -9,7 +9,10 @@ rule train:
     input:
         unpack(
             lambda wildcards: PLAN.inputs.train(
-                wildcards.generator, wildcards.method, wildcards.budget
+                wildcards.generator,
+                wildcards.method,
+                wildcards.budget,
+                wildcards.seed,
             )
         ),
         subset="results/subsets/{method}/{budget}.csv",
@@ -31,12 +34,14 @@ rule train:
         gpu=1,
     params:
         inputs=lambda wildcards, input: PLAN.flags(input, without="subset"),
-        options=lambda wildcards: PLAN.options.train(wildcards.generator),
+        options=lambda wildcards: PLAN.options.train(
+            wildcards.generator, wildcards.seed
+        ),
         state="results/state/train/{generator}/{method}/{budget}/seed{seed}",
         code=lambda wildcards: code(
             "training.train.train", *PLAN.unused(generator=wildcards.generator)
         ),
     shell:
-        "exec python -m condense --threads 1 train {params.options} --seed {wildcards.seed}"
+        "exec python -m condense --threads 1 train {params.options}"
         " {params.inputs} --state-folder {params.state} --workers {resources.gpu}"
         " --output {output.weights} --history {output.history} --milestones {output.milestones} > {log} 2>&1"

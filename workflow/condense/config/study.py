@@ -1,7 +1,7 @@
 """The study: one typed, closed model of `config.yaml`, checked before any job starts."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -33,6 +33,7 @@ from condense.config.settings import (
 )
 from condense.config.weights import Weights, borrow
 
+Varied = Literal["encoder", "draw", "training", "sampling"]  # fits, draws of methods, trainings, their noise
 OWN_BUDGETS = [cls.budget for cls in Selector.__subclasses__() if cls.budget]  # beside those of the study
 
 
@@ -106,7 +107,11 @@ class Study(Closed):
         {}, description="ADM reference batch (npz) by resolution; the study's own images where none is given."
     )
     seeds: Distinct[Annotated[int, Field(ge=0)]] = Field(
-        [0], min_length=1, description="Seeds of the trainings."
+        [0], min_length=1, description="Replicates of the whole chain; means and intervals are over them."
+    )
+    vary: Distinct[Varied] = Field(
+        [*get_args(Varied)],
+        description="What a seed draws anew; the rest is that of seed 0 in all of them.",
     )
     published: bool = Field(
         False, description="Print the papers' numbers beside measured ones, where network and training agree."

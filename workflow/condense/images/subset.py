@@ -106,14 +106,6 @@ def merge_subset(
     write_table(pd.concat([read_table(path) for path in shards[half:]], ignore_index=True), diagnostics)
 
 
-def merge_measures(
-    rows: Annotated[list[Path], typer.Argument(help="Row of each subset, in the order of the table.")],
-    output: Annotated[Path, typer.Option(help="Table of subsets.")],
-) -> None:
-    """Gather what was measured of the subsets."""
-    write_table(pd.concat([read_table(path) for path in rows], ignore_index=True), output)
-
-
 def _rows(subset: Path) -> Iterator[Chosen]:
     """Rows as they stand. Raises ValueError for the first that cannot be one."""
     seen: Counter = Counter()

@@ -12,6 +12,7 @@ from condense.config.settings import Images
 from condense.config.study import Study
 from condense.plan import layout
 from condense.plan.needs import Needs
+from condense.plan.replicates import replicated
 
 IMAGENET = (1_281_167, 1000)  # images, classes
 
@@ -29,7 +30,7 @@ def estimate(
     """Estimate GPU hours and disk of a study from its config."""
     import yaml
 
-    study = studies.load(yaml.safe_load(config.read_text(encoding="utf-8")))
+    study = replicated(studies.load(yaml.safe_load(config.read_text(encoding="utf-8"))))
     counted, kinds, origin = count_images(study.images, config.parent)
     runs = {run for budget in study.comparisons for run in study.rows(budget)}
     if tables:

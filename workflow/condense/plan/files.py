@@ -6,6 +6,7 @@ from pathlib import Path
 from condense.config.learners import Kind, Run
 from condense.config.methods import Nothing
 from condense.config.study import Study
+from condense.plan.replicates import of_seed
 
 SCORES: dict[Kind, str] = {"generator": "results/scores/{generator}/{method}/{budget}/seed{seed}.csv"}
 
@@ -24,7 +25,19 @@ class Files:
     def of_runs(self, runs: Iterable[Run], pattern: str, seeds: Sequence[int] | None = None) -> list[str]:
         """Files of some runs, one for each of the `seeds`; for every seed of the study when None."""
         seeds = self.study.seeds if seeds is None else seeds
-        return [pattern.format(**run.names(), seed=seed) for run in runs for seed in seeds]
+        return [
+            pattern.format(**run.names() | {"method": self.method(run.method, seed)}, seed=seed)
+            for run in runs
+            for seed in seeds
+        ]
+
+    def method(self, method: str, seed: int | str) -> str:
+        """Name of a method in the paths of a replicate."""
+        return of_seed(self.study.methods, method, seed)
+
+    def encoder(self, encoder: str, seed: int | str) -> str:
+        """Name of an encoder in the paths of a replicate."""
+        return of_seed(self.study.encoders, encoder, seed)
 
     def scores(self, runs: Iterable[Run]) -> list[str]:
         """Scores of some runs, a file for every seed."""

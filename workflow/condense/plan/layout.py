@@ -8,6 +8,7 @@ from condense.config.learners import Kind, Learner, Run
 from condense.config.metrics import COSTS
 from condense.config.objectives import OBJECTIVES
 from condense.config.study import Generator, Study
+from condense.plan.replicates import of_seed
 from condense.reporting.layout import Entry, TableLayout
 
 
@@ -26,6 +27,7 @@ def table_layout(study: Study, name: str) -> TableLayout:
         pairs=tuple((first, second) for first, second in table.pairs),
         note=table.note,
         published=study.published and not set(table.metrics) <= COSTS.keys(),
+        vary=tuple(study.vary),
         entries=tuple(_entries(study, name)),
         learners=learners,
     )
@@ -37,9 +39,16 @@ def _entries(study: Study, name: str) -> Iterator[Entry]:
         chosen = study.methods.get(run.method)
         if chosen:
             own_budget = study.budget_of(run.method, run.budget)
-            yield Entry(run, own_budget, chosen.encoder or "", chosen.needs)
+            yield Entry(run, own_budget, dict(_paths(study, run.method)), chosen.needs)
         else:
-            yield Entry(run, "", "", ())
+            yield Entry(run, "", {}, ())
+
+
+def _paths(study: Study, method: str) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Each seed, with the name of a method in the paths of its replicate and that of its encoder."""
+    for seed in study.seeds:
+        own = of_seed(study.methods, method, seed)
+        yield seed, (own, study.methods[own].encoder or "")
 
 
 def runs(study: Study, name: str) -> list[Run]:

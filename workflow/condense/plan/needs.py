@@ -10,6 +10,7 @@ from condense.config.objectives import OBJECTIVES
 from condense.config.settings import Network
 from condense.config.study import Study
 from condense.plan import sizes
+from condense.plan.replicates import of_seed
 from condense.scoring.metrics import REFERENCE_IMAGES
 from condense.selection.difficulty import TIMES
 
@@ -41,12 +42,12 @@ class Need(NamedTuple):
 
 
 class Needs:
-    """Needs of the generators among some runs of a study on so many images and classes."""
+    """Needs of the generators among some runs of a replicated study on so many images and classes."""
 
     def __init__(self, study: Study, images: int, classes: int, runs: Iterable[Run]) -> None:
         self.study, self.images, self.classes = study, images, classes
         self.samplings = {
-            GeneratorRun(run.method, run.learner.name, run.budget, seed)
+            GeneratorRun(of_seed(study.methods, run.method, seed), run.learner.name, run.budget, seed)
             for run in runs
             if run.learner.kind == "generator"
             for seed in study.seeds

@@ -13,6 +13,7 @@ from condense.config.objectives import OBJECTIVES
 from condense.config.options import others
 from condense.config.settings import Encoder, Images, Method, Sampling
 from condense.plan.files import Files
+from condense.plan.replicates import replicated
 from condense.plan.rule_inputs import RuleInputs
 from condense.plan.rule_options import RuleOptions, named
 from condense.plan.targets import Targets
@@ -30,7 +31,8 @@ class Plan:
     """`options.RULE(...)` and `inputs.RULE(...)` are those of a rule, `targets` what people ask for."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self.study = study.load(config)
+        self.written = study.load(config)
+        self.study = replicated(self.written)
         files = Files(self.study)
         self.targets = Targets(self.study, files)
         self.options = RuleOptions(self.study, files)
@@ -42,7 +44,7 @@ class Plan:
             "budgets": [*self.study.budgets, *study.OWN_BUDGETS],
             "spaces": ["pixels", *self.study.autoencoders],
         }.get(kind) or [*getattr(self.study, kind)]
-        return "|".join(names) or "(?!x)x"  # no name: matches nothing
+        return "|".join(name.replace(".", r"\.") for name in names) or "(?!x)x"  # no name: matches nothing
 
     def unused(
         self, encoder: str = "", method: str = "", generator: str = "", ranking: str = ""
@@ -72,7 +74,7 @@ class Plan:
 
     def settings(self) -> str:
         """Digest of every setting, defaults included: another default makes the complete config anew."""
-        return document.fingerprint(self.study)
+        return document.fingerprint(self.written)
 
     def published(self) -> str:
         """Digest of the published values, where the study prints them: corrected ones make tables anew."""

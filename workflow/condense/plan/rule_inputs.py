@@ -68,18 +68,25 @@ class RuleInputs:
             "everything": f"results/moments/{encoder}.h5",
         }
 
-    def merge_measures(self) -> list[str]:
-        """What was measured of each row of `results/subsets.csv`."""
-        return self.targets.of_subsets("results/measures/{method}/{budget}.csv")
+    def merge_measures(self) -> dict[str, list[str]]:
+        """What was measured of each row of `results/subsets.csv`, and the subsets, to compare them."""
+        patterns = {
+            "rows": "results/measures/{method}/{budget}.csv",
+            "subsets": "results/subsets/{method}/{budget}.csv",
+        }
+        return {
+            name: self.targets.of_subsets(pattern, self.study.seeds) for name, pattern in patterns.items()
+        }
 
     def plot_map(self) -> list[str]:
         """Features of all images, in which subsets are measured."""
         return self.files.shards(f"results/embeddings/{self._measuring_encoder()}/{{scatteritem}}.h5")
 
     def _measuring_encoder(self) -> str:
-        return self.study.methods[self.study.subsets.measure].encoder
+        first = self.files.method(self.study.subsets.measure, self.study.seeds[0])
+        return self.study.methods[first].encoder
 
-    def train(self, generator: str, method: str, budget: str) -> dict[str, str]:
+    def train(self, generator: str, method: str, budget: str, seed: str) -> dict[str, str]:
         """Latents of a subset, and what the generator's recipe attaches to them."""
         resolution = self.study.generators[generator].resolution
         recipe = self.study.recipe_of(generator)
@@ -88,7 +95,8 @@ class RuleInputs:
         if recipe.text_encoder:
             files["captions"] = f"results/captions/{recipe.text_encoder}.h5"
         if recipe.feature_encoder:
-            files["patches"] = f"results/patches/{recipe.feature_encoder}/{resolution}/{method}/{budget}.h5"
+            encoder = self.files.encoder(recipe.feature_encoder, seed)
+            files["patches"] = f"results/patches/{encoder}/{resolution}/{method}/{budget}.h5"
         return files
 
     def generate(self, generator: str, method: str, budget: str, seed: str) -> str:

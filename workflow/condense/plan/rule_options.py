@@ -12,6 +12,7 @@ from condense.config.settings import Autoencoder
 from condense.config.study import OWN_BUDGETS, Study
 from condense.plan.files import Files
 from condense.plan.layout import describe, table_layout
+from condense.plan.replicates import replicate_of, sampling_of, training_seed
 
 
 class RuleOptions:
@@ -51,13 +52,16 @@ class RuleOptions:
         chosen = self.study.methods[method]
         count = {} if budget in OWN_BUDGETS else {"budget": self.study.budgets[budget]}
         words = arguments(chosen, without={*chosen.elsewhere(), "file"})  # a file is an input of the job
-        return joined(named(name=method, budget_name=budget, **count), shlex.join(words))
+        name = replicate_of(method)[0]
+        return joined(named(name=name, budget_name=budget, **count), shlex.join(words))
 
     def measure(self, method: str, budget: str) -> str:
         """Names of the subset, and the objective that it is measured by."""
         objective = self.study.subsets.measure
-        names = named(method=method, budget=budget, objective=objective)
-        return joined(names, as_options(self.study.methods[objective]))
+        name, seed = replicate_of(method)
+        names = named(method=name, budget=budget, seed=seed, objective=objective)
+        settings = self.study.methods[self.files.method(objective, self.study.seeds[0])]
+        return joined(names, as_options(settings))
 
     def plot_chosen(self) -> str:
         """The images."""
@@ -75,16 +79,16 @@ class RuleOptions:
         """The images."""
         return as_options(self.study.images)
 
-    def train(self, generator: str) -> str:
-        """Objective, network, training and recipe of a generator."""
+    def train(self, generator: str, seed: str) -> str:
+        """Objective, network, training and recipe of a generator, and the seed of its training."""
         chosen = self.study.generators[generator]
         words = as_options(chosen.network, chosen.training, self.study.recipe_of(generator))
-        return joined(named(objective=chosen.objective), words)
+        return joined(named(objective=chosen.objective, seed=training_seed(self.study, seed)), words)
 
     def generate(self, generator: str, method: str, budget: str, seed: str) -> str:
         """The weights, and how images are drawn by them."""
         weights = named(weights=self.files.weights(generator, method, budget, seed))
-        return joined(self._sampling(generator), weights)
+        return joined(self._sampling(generator, seed), weights)
 
     def plot_pairs(self) -> str:
         """The images."""
@@ -107,14 +111,14 @@ class RuleOptions:
         chosen = self.study.generators[generator]
         names = named(
             weights=self.files.weights(generator, method, budget, seed),
-            method=method,
+            method=replicate_of(method)[0],
             generator=generator,
             budget=budget,
             seed=seed,
             resolution=chosen.resolution,
             decoder=self.files.space(generator),
         )
-        return joined(names, as_options(chosen.sampling))
+        return joined(names, as_options(sampling_of(self.study, chosen.sampling, seed)))
 
     def table(self, budget: str) -> str:
         """The budget, and where published values stand beside the measured ones, the generators."""
@@ -142,7 +146,7 @@ class RuleOptions:
         return named(
             weights=self.files.weights(generator, method, budget, seed),
             about=json.dumps(about),
-            sampling=self._sampling(generator),
+            sampling=self._sampling(generator, seed),
             dataset=Path(images.root).name if images.root else f"scikit-learn's {images.source}",
         )
 
@@ -150,10 +154,11 @@ class RuleOptions:
         """Settings of the autoencoder of a space; those of none for pixels."""
         return self.study.autoencoders.get(space, Autoencoder())
 
-    def _sampling(self, generator: str) -> str:
+    def _sampling(self, generator: str, seed: str) -> str:
         """How images are drawn from a generator, and by what autoencoder they are decoded."""
         autoencoder = self._autoencoder(self.files.space(generator))
-        return as_options(self.study.generators[generator].sampling, autoencoder)
+        sampling = sampling_of(self.study, self.study.generators[generator].sampling, seed)
+        return as_options(sampling, autoencoder)
 
     def _detector(self, head: bool = False) -> str:
         """The detector, and its classifier."""

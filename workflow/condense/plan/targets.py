@@ -1,6 +1,6 @@
 """What people ask for: tables, figures, cards and the report."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from condense.config.methods import Gadc, Nothing
 from condense.config.study import Study
@@ -44,22 +44,24 @@ class Targets:
         return paths if budget else [*paths, *self._beyond()]
 
     def condensed(self, budget: str) -> list[str]:
-        """Diagnostics of a comparison's methods that minimise an objective."""
+        """Diagnostics of a comparison's methods that minimise an objective, of the first seed alone."""
         return [
-            f"results/diagnostics/{method}/{budget}.csv"
+            f"results/diagnostics/{self.files.method(method, self.study.seeds[0])}/{budget}.csv"
             for method in self.study.comparisons[budget].methods
             if isinstance(self.study.methods[method], Gadc)
         ]
 
-    def of_subsets(self, pattern: str) -> list[str]:
-        """Files of every row of `results/subsets.csv`."""
+    def of_subsets(self, pattern: str, seeds: Sequence[int]) -> list[str]:
+        """Files of the subsets of `results/subsets.csv` in the replicates of some seeds, each once."""
         if not self.study.subsets:
             return []
-        return [
-            pattern.format(method=method, budget=budget)
+        paths = [
+            pattern.format(method=self.files.method(method, seed), budget=budget)
             for budget in self.study.subsets.budgets
             for method in self.study.subsets.methods
+            for seed in seeds
         ]
+        return [*dict.fromkeys(paths)]
 
     def _of_runs(self, budgets: Iterable[str], pattern: str, trained: bool = False) -> list[str]:
         """Files of every run of some comparisons, each once; of those `trained` on images alone."""
@@ -78,5 +80,6 @@ class Targets:
         if self.study.subsets:
             paths.append("results/subsets.csv")
             for figure in ("chosen", "map"):
-                paths += self.of_subsets(f"results/figures/{figure}/{{method}}/{{budget}}.png")
+                pattern = f"results/figures/{figure}/{{method}}/{{budget}}.png"
+                paths += self.of_subsets(pattern, self.study.seeds[:1])
         return paths

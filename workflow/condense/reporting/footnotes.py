@@ -1,6 +1,6 @@
 """What stands below a table: origin of its values, paired differences, remarks on published ones."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,14 @@ from condense.reporting.learners import PRESENTATIONS
 from condense.reporting.scores import scores_of
 
 LEVEL = 0.95  # of the intervals
+NUMBERS = ("no common seed", "one seed", "two seeds")
+FEWEST = len(NUMBERS)  # differences that an interval is computed from
+VARIED = {  # what a seed draws anew, as in a study's config
+    "encoder": "fit of the encoder",
+    "draw": "draw of the images",
+    "training": "training",
+    "sampling": "noise of the samples",
+}
 
 
 def footnotes(
@@ -23,7 +31,7 @@ def footnotes(
     every = [layout.note] if layout.note else []
     every += _settings(layout, records)
     every += _subsets(layout, records, total)
-    every += _seeds(records)
+    every += _seeds(layout, records)
     for first, second in layout.pairs:
         every += _pair(layout, records, scores, first, second)
     if layout.published:
@@ -75,16 +83,24 @@ def _subsets(layout: TableLayout, records: list[dict[str, Any]], total: int | No
         yield f"{images:,} images{share}{often}{whose}."
 
 
-def _seeds(records: list[dict[str, Any]]) -> Iterator[str]:
+def _seeds(layout: TableLayout, records: list[dict[str, Any]]) -> Iterator[str]:
+    """How many replicates the values are over, and what each of them drew anew."""
     counts = sorted({int(record["seeds"]) for record in records if pd.notna(record["seeds"])})
     if counts == [1]:
         yield "One seed: differences between rows may be noise."
     elif counts:
         numbers = " or ".join(map(str, counts))
+        drawn = [words for part, words in VARIED.items() if part in layout.vary]
+        kept = [words for part, words in VARIED.items() if part not in layout.vary]
+        same = f"; the {listed(kept)} the same in all" if kept else ""
         yield (
-            f"Mean ± sample standard deviation over {numbers} seeds of the training; "
-            "a method's subset is the same for all of them."
+            f"Mean ± sample standard deviation over {numbers} seeds, each with its own {listed(drawn)}{same}."
         )
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as a list in a sentence."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def _pair(
@@ -117,8 +133,8 @@ def difference_over_seeds(first: pd.Series, second: pd.Series, digits: int) -> s
 
     gaps = (first - second).dropna().to_numpy()
     mean = _signed(float(gaps.mean()), digits) if len(gaps) else "–"
-    if len(gaps) < 2:
-        return f"measured {mean}, one seed and no interval"
+    if len(gaps) < FEWEST:
+        return f"measured {mean}, {NUMBERS[len(gaps)]} and no interval"
     half = t.ppf((1 + LEVEL) / 2, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps))
     low, high = (_signed(float(end), digits) for end in (gaps.mean() - half, gaps.mean() + half))
     verdict = "resolved" if abs(gaps.mean()) > half else "not resolved from zero"

@@ -15,7 +15,7 @@ class Entry:
 
     run: Run  # its budget is the study's name of it
     own_budget: str  # the budget in paths; "" where the study has no such method, only a published value
-    encoder: str  # in whose features the method chooses; "" for none
+    paths: Mapping[int, tuple[str, str]]  # by seed: the method in paths, and its encoder ("" for none)
     needs: tuple[str, ...]  # what the method looks at, as in `config.methods`
 
 
@@ -31,6 +31,7 @@ class TableLayout:
     pairs: tuple[tuple[str, str], ...]
     note: str
     published: bool  # whether published values stand beside measured ones
+    vary: tuple[str, ...]  # what a seed draws anew, as in a study's config
     entries: tuple[Entry, ...]
     learners: Mapping[Kind, Mapping[str, Mapping[str, Any]]]
 

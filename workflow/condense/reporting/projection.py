@@ -90,11 +90,11 @@ def _costs(
     mine: pd.DataFrame, entry: Entry, about: Mapping[str, Any], folder: Path
 ) -> dict[str, list[float | None]]:
     """Costs of a run, a list over seeds for each metric."""
-    names = entry.run.names() | {"budget": entry.own_budget}
-    names |= {"encoder": entry.encoder, "origin": about["origin"]}
+    names = entry.run.names() | {"budget": entry.own_budget, "origin": about["origin"]}
     gpus = mine["gpus"] if "gpus" in mine else [0] * len(mine)
-    found = [
-        run_costs(folder, int(count), entry.needs, seed=str(seed), **names)
-        for seed, count in zip(mine["seed"], gpus, strict=True)
-    ]
+    found = []
+    for seed, count in zip(mine["seed"], gpus, strict=True):
+        method, encoder = entry.paths[seed]
+        names |= {"method": method, "encoder": encoder, "seed": str(seed)}
+        found.append(run_costs(folder, int(count), entry.needs, **names))
     return {metric: [costs[metric] for costs in found] for metric in COSTS}

@@ -1,7 +1,7 @@
 """Stage measure: what can be said of a subset before anything is trained on it, in one encoder's features."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +55,7 @@ def measure(
     method: Annotated[str, typer.Option(help="Name of the method that chose the subset.")],
     budget: Annotated[str, typer.Option(help="Name of its budget.")],
     objective: Annotated[str, typer.Option(help="Name of the objective that the settings define.")],
+    seed: Annotated[int, typer.Option(help="Replicate of the study whose subset it is.", min=0)] = 0,
     made_features: Annotated[
         list[Path] | None, typer.Option(help="Embeddings of the subset's made images, in whatever files.")
     ] = None,
@@ -81,13 +82,49 @@ def measure(
         raise InputError(f"{subset} names class {next(iter(chosen))}, which is not embedded; select anew.")
     with open_shard(everything) as file:
         whole = Gaussian.of(file["mean"][()], file["covariance"][()])
-    row = {"method": method, "budget": budget, "images": seen.count}
+    row = {"method": method, "budget": budget, "seed": seed, "images": seen.count}
     row["fid"] = frechet_distance(seen.gaussian(), whole)
     row |= pd.DataFrame(rows).mean().to_dict()
     row |= {"seconds": read_table(diagnostics)["seconds"].sum()}
     row |= {"measured_by": objective, "encoder": settings.encoder, "classes": len(rows)}
     row |= {"neighbours": f"{NEIGHBOURS} and {WIDE_NEIGHBOURS}"}
     write_table(pd.DataFrame([row]), output)
+
+
+def merge_measures(
+    rows: Annotated[list[Path], typer.Option(help="Row of each subset, in the order of the table.")],
+    subsets: Annotated[list[Path], typer.Option(help="The subsets, in the same order.")],
+    output: Annotated[Path, typer.Option(help="Table of subsets.")],
+) -> None:
+    """Gather what was measured of the subsets, and say how much they have in common."""
+    table = pd.concat([read_table(path) for path in rows], ignore_index=True)
+    chosen = [frozenset((row.path, row.made) for row in read_subset(path)) for path in subsets]
+    write_table(table.assign(**overlaps(table, chosen)), output)
+
+
+def overlaps(table: pd.DataFrame, chosen: Sequence[frozenset]) -> dict[str, list[float | None]]:
+    """Shares of each subset's images that other subsets of its budget have too, None where there are none.
+
+    `overlap_seeds`: mean over the other replicates of its method. `overlap_measure`: with the subset that the
+    method `measured_by` chose in the same replicate; with its mean over replicates, where one of the two
+    chooses once for all of them.
+    """
+    rows = list(zip(table["method"], table["budget"], table["seed"], chosen, strict=True))
+    found: dict[str, list[float | None]] = {"overlap_seeds": [], "overlap_measure": []}
+    for (method, budget, seed, images), judge in zip(rows, table["measured_by"], strict=True):
+        shares = {
+            (other, at): len(images & its) / len(images) for other, size, at, its in rows if size == budget
+        }
+        again = [share for (other, at), share in shares.items() if other == method and at != seed]
+        judged = {at: share for (other, at), share in shares.items() if other == judge != method}
+        beside = [judged[seed]] if again and seed in judged else judged.values()
+        found["overlap_seeds"].append(_mean(again))
+        found["overlap_measure"].append(_mean(beside))
+    return found
+
+
+def _mean(values: Collection[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def read_made(
@@ -132,6 +169,7 @@ def measure_class(
         subset = torch.cat([subset, made[0]])
         own = torch.cat([own, made[1]])
     found["confidence"] = own.mean().item()
+    found["overlap_chance"] = len(subset) / len(features)  # of two uniform draws of so many images
     if len(subset) > 1:
         wide = min(WIDE_NEIGHBOURS, len(features) - 1)
         found |= vars(compare(subset, features, min(NEIGHBOURS, len(subset) - 1), wide))

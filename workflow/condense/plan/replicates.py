@@ -1,0 +1,74 @@
+"""Replicates: what a seed of the study draws anew stands beside that of seed 0 under a name of its own.
+
+`gadc.3` is the method gadc as the replicate of seed 3 chooses by it, `cnn.3` the encoder cnn as it is fitted
+there. A study's own names have no dot. Whatever nothing is drawn anew for keeps its name, and is made once.
+"""
+
+from dataclasses import replace
+
+from condense.base.seeds import seed_of
+from condense.config.methods import D2c, Selector
+from condense.config.settings import Encoder, Sampling
+from condense.config.study import Study
+
+LARGEST = 2**31  # of the seeds that are handed on
+
+
+def replicated(study: Study) -> Study:
+    """The study with the encoders and methods of each of its seeds."""
+    encoders, methods = dict(study.encoders), dict(study.methods)
+    for seed in filter(None, study.seeds):
+        for name, encoder in study.encoders.items():
+            if "encoder" in study.vary and encoder.kind == "fit" and name != study.detector:
+                encoders[_named(name, seed)] = _again(encoder, seed)
+        for name, method in study.methods.items():
+            found = method
+            if _named(str(method.encoder), seed) in encoders:
+                found = replace(found, encoder=_named(method.encoder, seed))
+            if "draw" in study.vary and _draws(method):
+                found = _again(found, seed)
+            if "training" in study.vary and isinstance(method, D2c) and not method.checkpoint:
+                found = replace(found, seed=method.seed + seed)  # the generator of its own replicate ranks
+            if found != method:
+                methods[_named(name, seed)] = found
+    return study.model_copy(update={"encoders": encoders, "methods": methods})
+
+
+def of_seed(names: dict[str, object], name: str, seed: int | str) -> str:
+    """Name of an encoder or a method in the replicate of a seed: its own, or that of all replicates."""
+    own = _named(name, int(seed))
+    return own if own in names else name
+
+
+def replicate_of(name: str) -> tuple[str, int]:
+    """The study's name of an encoder or a method, and the first seed that it stands for."""
+    written, _, seed = name.partition(".")
+    return written, int(seed or 0)
+
+
+def training_seed(study: Study, seed: int | str) -> int:
+    """Seed of the trainings of a replicate."""
+    return int(seed) if "training" in study.vary else 0
+
+
+def sampling_of(study: Study, sampling: Sampling, seed: int | str) -> Sampling:
+    """How a replicate draws its images: with noise of its own, which all its runs share."""
+    if "sampling" not in study.vary or not int(seed):
+        return sampling
+    noise = seed_of("replicate", sampling.noise_seed, int(seed)) % LARGEST
+    return replace(sampling, noise_seed=noise)
+
+
+def _named(name: str, seed: int) -> str:
+    """Name of what a replicate has for itself."""
+    return f"{name}.{seed}" if seed else name
+
+
+def _draws(method: Selector) -> bool:
+    """Whether a method draws images by a seed."""
+    return hasattr(method, "seed") and "seed" not in method.elsewhere()
+
+
+def _again(settings: Encoder | Selector, seed: int) -> Encoder | Selector:
+    """Settings of something that is drawn, with the seed of a replicate."""
+    return replace(settings, seed=seed_of("replicate", settings.seed, seed) % LARGEST)
