@@ -1,7 +1,7 @@
 """Settings of how a student is trained: one list of them, and the recipes of papers as its other defaults."""
 
 from dataclasses import fields
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 from condense.config.options import setting, settings
 
@@ -209,3 +209,9 @@ Edc = _recipe(
     evaluate_from=0.0,
 )
 StudentTraining = Dc | Minimax | MinimaxLarge | Igd | Dsco | DscoSoft | Rded | Edc
+
+
+def as_published(name: str) -> StudentTraining:
+    """Settings of the recipe of a name, none of them changed."""
+    recipes = {get_args(get_type_hints(cls)["recipe"])[0]: cls for cls in get_args(StudentTraining)}
+    return recipes[name](recipe=name)

@@ -38,11 +38,12 @@ def kernel_distance(
     if size < 2:
         raise InputError("the kernel distance needs at least two images in each set.")
     random = np.random.RandomState(seed)
-    distances = torch.empty(subsets, dtype=torch.float64)
-    for index in range(subsets):
+    drawn = []
+    for _ in range(subsets):
         first = samples[torch.from_numpy(random.choice(len(samples), size, replace=False))]
         second = reference[torch.from_numpy(random.choice(len(reference), size, replace=False))]
-        distances[index] = _discrepancy(first.double(), second.double())
+        drawn.append(_discrepancy(first.double(), second.double()))
+    distances = torch.stack(drawn).cpu()
     if not distances.isfinite().all():
         raise InputError("features hold a value that is not finite or too large; look for broken images.")
     return KernelDistance(distances.mean().item(), distances.std(correction=0).item(), subsets, size)

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from condense.base.artefacts import read_artefact, write_artefact
 from condense.base.errors import InputError
-from condense.config.options import build as build_settings
-from condense.config.recipes import StudentTraining
+from condense.config.recipes import as_published
 from condense.config.students import StudentNetwork
 from condense.images.preprocess import Preprocess
 from condense.students.networks import build
@@ -66,8 +65,7 @@ def read_student(path: Path, which: str = "best", device: torch.device | str = "
 
 def recipe_name(recipe: dict[str, Any]) -> str:
     """Name of the recipe that a student was trained by, and which of its settings were changed."""
-    own = asdict(build_settings(StudentTraining, {"recipe": recipe["recipe"]}))
-    own = json.loads(json.dumps(own))  # as it was written
+    own = json.loads(json.dumps(asdict(as_published(recipe["recipe"]))))  # as it was written
     changed = [key for key, value in own.items() if key not in UNCHANGED and recipe.get(key) != value]
     return " ".join([recipe["recipe"], *(["with other", ", ".join(changed)] if changed else [])])
 
