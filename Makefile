@@ -1,9 +1,10 @@
-# demo: a comparison on the digits from nothing; test: every test that needs no cluster, GPU or download; lint: style.
+# demo: a comparison on the digits from nothing; test: every test that needs no cluster, GPU or download; lint: style;
+# bench: figures of a CPU; gpu: figures of a GPU, as in `make gpu GIVEN=--plan`, by what Python is there.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 DEMO = examples/digits
 
-.PHONY: demo test lint bench
+.PHONY: demo test lint bench gpu
 
 demo: .venv/installed
 	snakemake results/report_100.zip --directory $(DEMO) --cores 2
@@ -21,6 +22,9 @@ lint: .venv/installed
 
 bench: .venv/installed
 	for file in benchmarks/*.py; do python $$file || exit 1; done
+
+gpu:
+	PYTHONPATH=workflow:tests:$$PYTHONPATH python3 -m benchmarks.gpu $(GIVEN)
 
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "condense needs Python 3.11 or newer; name one with make PYTHON=python3.11")'

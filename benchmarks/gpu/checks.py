@@ -1,0 +1,215 @@
+"""Part 1: every path on the device, at small size, against the CPU or against the path's definition.
+
+A check gives two sets of tensors that must agree: integers exactly, others to a tolerance of the norm of
+their difference relative to the norm of what is expected.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from benchmarks.gpu import stage_checks
+from benchmarks.gpu.figures import Figure, Outcome, Place
+from benchmarks.gpu.two_ranks import two_ranks
+from condense.base.compile import compile_network
+from condense.base.memory import keep_freed_memory
+from condense.base.precision import full_precision
+from condense.base.seeds import stream
+from condense.config.objectives import OBJECTIVES
+from condense.config.settings import Gadc, Network, Recipe, Sampling, Training
+from condense.diffusion.generate import draw
+from condense.diffusion.objectives import process_of
+from condense.diffusion.samplers import SAMPLERS, guide
+from condense.diffusion.transformer import Transformer
+from condense.scoring.frechet import fit, frechet_distance
+from condense.scoring.inception_score import inception_score
+from condense.scoring.kernel_distance import kernel_distance
+from condense.scoring.manifold import compare
+from condense.selection.search import condense
+from condense.training.data import Latents, Sources
+from condense.training.examples import Batch, Examples
+from condense.training.losses import Denoising
+from condense.training.train import initialised
+from condense.training.trainer import Trainer
+from condense.training.workers import Workers
+
+Tensors = dict[str, Tensor]
+CPU = torch.device("cpu")
+SHAPE, CLASSES, IMAGES, BATCH = (4, 8, 8), 5, 24, 8
+NETWORK = Network(depth=2, width=64, heads=2)
+RECIPE = Recipe(alignment_block=1, alignment_hidden=32)
+
+
+def figures(place: Place) -> list[Figure]:
+    """A figure of each check: the largest relative difference, at most its tolerance."""
+    keep_freed_memory()
+    checks: list[tuple[str, float, Callable[[torch.device], tuple[Tensors, Tensors]]]] = [
+        ("selection", 1e-9, against_cpu(partial(selection, Gadc(epsilon=0.1, beta=2.0)))),
+        (
+            "selection to a tolerance",
+            1e-6,
+            against_cpu(partial(selection, Gadc(epsilon=0.1, beta=0.0, tolerance=1e-4))),
+        ),
+        *(
+            (f"gradients of {name}, float32", 1e-4, against_cpu(partial(gradients, name)))
+            for name in OBJECTIVES
+        ),
+        *((f"training step of {name}, bfloat16, compiled", 5e-2, partial(step, name)) for name in OBJECTIVES),
+        *((f"{name}, float32", 1e-3, against_cpu(partial(sampled, name))) for name in samplers()),
+        ("sampling, bfloat16, compiled", 5e-2, guided),
+        ("scores", 1e-6, against_cpu(scores)),
+        ("two workers on one device", 2e-2, two_ranks),
+    ]
+    made = [
+        Figure(name, "difference", tolerance, "tolerance", partial(judge, check, place.device), most=True)
+        for name, tolerance, check in checks
+    ]
+    return made + stage_checks.figures(place)
+
+
+def judge(check: Callable[[torch.device], tuple[Tensors, Tensors]], device: torch.device) -> Outcome:
+    """Largest difference that a check finds."""
+    return Outcome(difference(*check(device)))
+
+
+def difference(found: Tensors, expected: Tensors) -> float:
+    """Largest relative difference of tensors by name; infinite where integers, names or shapes differ."""
+    worst = 0.0 if found.keys() == expected.keys() else torch.inf
+    for name in found.keys() & expected.keys():
+        mine, theirs = found[name].cpu(), expected[name].cpu()
+        if mine.shape != theirs.shape or not (mine.is_floating_point() or mine.equal(theirs)):
+            return torch.inf
+        if mine.is_floating_point() and mine.numel():
+            gap = torch.linalg.vector_norm(mine.double() - theirs.double())
+            worst = max(worst, float(gap / torch.linalg.vector_norm(theirs.double()).clamp_min(1e-30)))
+    return worst
+
+
+def against_cpu(work: Callable[[torch.device], Tensors]) -> Callable[[torch.device], tuple[Tensors, Tensors]]:
+    """A check of work on the device against the same on the CPU."""
+    return lambda device: (work(device), work(CPU))
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    """Normal numbers drawn on the CPU, the same for every device."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def selection(settings: Gadc, device: torch.device) -> Tensors:
+    """Subsets of three classes of 60 images, and their objectives."""
+    features = normal(3, 60, 16).relu().to(device)
+    nll = normal(3, 60, seed=1).abs().to(device)
+    settings = replace(settings, epsilon_unit="median", restarts=1)
+    found = condense(features, nll, [2, 5], settings)
+    return {
+        f"{name} {budget}": getattr(one.end, name)
+        for budget, one in found.items()
+        for name in ("subsets", "value")
+    }
+
+
+def sources(seed: int = 0) -> Sources:
+    """Latents, captions and features of some images."""
+    moments = normal(IMAGES, 2, *SHAPE, seed=seed).half()
+    names = [f"{i}.png" for i in range(IMAGES)]
+    latents = Latents(moments, moments.abs() / 10, torch.arange(IMAGES) % CLASSES, names, CLASSES, SHAPE)
+    captions = torch.cat([normal(CLASSES, 4, 16, seed=seed + 1), torch.zeros(1, 4, 16)])
+    return Sources(latents, captions, normal(IMAGES, 2, 4, 4, 24, seed=seed + 2).half())
+
+
+def network(objective: str) -> Transformer:
+    """A small network with captions and alignment whose every weight matters."""
+    made = initialised(sources(), objective, NETWORK, RECIPE, seed=0)
+    random = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for value in made.parameters():
+            value.add_(torch.randn(value.shape, generator=random), alpha=0.05)
+    return made
+
+
+def gradients(objective: str, device: torch.device) -> Tensors:
+    """Gradients of the loss of one batch, with captions and alignment."""
+    latents, captions, patches = sources()
+    net, labels = network(objective).to(device), latents.labels[:BATCH]
+    time = torch.linspace(0, 0.9, BATCH) if objective == "flow" else torch.arange(BATCH) * 100
+    parts = (latents.mean[:BATCH, 0].float(), normal(BATCH, *SHAPE, seed=9), time, labels)
+    batch = Batch(*(part.to(device) for part in (*parts, captions[labels], patches[:BATCH, 0])))
+    with full_precision():
+        losses(objective)(net, batch).mean().backward()
+    return {name: value.grad for name, value in net.named_parameters()}
+
+
+def losses(objective: str) -> Denoising:
+    """Loss of a generator with alignment."""
+    return Denoising(process_of(objective).losses, RECIPE.alignment_weight)
+
+
+def step(objective: str, device: torch.device) -> tuple[Tensors, Tensors]:
+    """Loss and gradient norm of the trainer's first step, and of its batch in float32, not compiled."""
+    workers, training = Workers(0, 1, device), Training(batch=BATCH, steps=4)
+    examples = Examples(sources(), objective, training, RECIPE, 0, workers)
+    net, plain = network(objective).to(device), network(objective).to(device)
+    with full_precision():
+        loss = losses(objective)(plain, examples.batch(0)).mean()
+        loss.backward()
+    norm = torch.nn.utils.get_total_norm([value.grad for value in plain.parameters()])
+    precision = torch.get_float32_matmul_precision()
+    try:
+        trainer = Trainer(net, examples, losses(objective), training, workers)
+        for _ in range(3):
+            trainer.advance()
+        trainer.check()
+    finally:
+        torch.set_float32_matmul_precision(precision)
+    pairs = zip(net.parameters(), plain.parameters(), strict=True)
+    moved = sum(float((new.detach() - old.detach()).abs().sum()) for new, old in pairs)
+    if not moved:
+        raise AssertionError("the trainer changes no weight")
+    return {"loss, norm": trainer.history[0, :2]}, {"loss, norm": torch.stack([loss.detach(), norm])}
+
+
+def samplers() -> list[str]:
+    """Samplers that are the package's own."""
+    return [name for name in SAMPLERS if name != "dpm-solver"]
+
+
+def objective_of(sampler: str) -> str:
+    """Objective that a sampler draws from."""
+    return next(name for name, facts in OBJECTIVES.items() if sampler in facts.samplers)
+
+
+def sampled(sampler: str, device: torch.device) -> Tensors:
+    """Latents of three images by a sampler, guided, in float32."""
+    net = network(objective_of(sampler)).to(device).eval().requires_grad_(False)
+    labels = torch.arange(3, device=device)
+    predict = guide(net, labels, 1.5, None, sources().captions.to(device)[labels])
+    with torch.inference_mode(), full_precision():
+        found = SAMPLERS[sampler](
+            predict, normal(3, *SHAPE).to(device), 4, lambda i: normal(3, *SHAPE, seed=i).to(device)
+        )
+    return {"latents": found}
+
+
+def guided(device: torch.device) -> tuple[Tensors, Tensors]:
+    """Latents as the stage `generate` draws them, and the same in float32, not compiled."""
+    net = network("flow").to(device).eval().requires_grad_(False)
+    labels, sampling = torch.arange(3, device=device), Sampling(images=3, sampler="euler", steps=4)
+    predict = guide(net, labels, sampling.guidance, None, sources().captions.to(device)[labels])
+    start = torch.stack([torch.randn(SHAPE, generator=stream("sample", 0, i)) for i in range(3)])
+    with torch.inference_mode(), full_precision():
+        expected = SAMPLERS["euler"](predict, start.to(device), sampling.steps, None)
+    compile_network(net, device)
+    found = draw(predict, device, [0, 1, 2], SHAPE, sampling)
+    return {"latents": found}, {"latents": expected}
+
+
+def scores(device: torch.device) -> Tensors:
+    """Every metric of features on the device."""
+    samples, reference = normal(300, 16).to(device), normal(300, 16, seed=1).to(device)
+    near = compare(samples, reference)
+    values = [frechet_distance(fit(samples), fit(reference)), inception_score(samples, 100).mean]
+    values += [kernel_distance(samples, reference, 10, 100).mean, *vars(near).values()]
+    return {"scores": torch.tensor(values, dtype=torch.float64)}

@@ -1,0 +1,24 @@
+"""The parts in order of importance: what each shows, and the minutes after which it is stopped."""
+
+from dataclasses import dataclass
+from importlib import import_module
+
+from benchmarks.gpu.figures import Figure, Place
+
+
+@dataclass(frozen=True)
+class Part:
+    """Figures of one process: those that a module of this folder gives for some arguments."""
+
+    name: str
+    title: str
+    minutes: float
+    module: str
+    given: tuple[str | int, ...] = ()
+
+    def figures(self, place: Place) -> list[Figure]:
+        """What the part measures, in order; nothing heavy is made yet."""
+        return import_module(f"benchmarks.gpu.{self.module}").figures(place, *self.given)
+
+
+PARTS = (Part("checks", "Each path on the device against the CPU, or against its definition", 3, "checks"),)
