@@ -29,7 +29,6 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
-from condense.base.digest import code
 from condense.base.errors import InputError
 from condense.plan.plan import Plan, environment
 
@@ -45,7 +44,9 @@ try:
 except InputError as error:
     raise WorkflowError(str(error))
 
-shell.prefix(environment(workflow.basedir))
+code = PLAN.code
+
+shell.prefix(environment(workflow.basedir, PLAN.study.arithmetic))
 
 
 wildcard_constraints:

@@ -1,17 +1,19 @@
 """Every rule finds its own options and inputs; targets are found by what a method does, not by its name."""
 
 import inspect
+import os
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from condense.base import digest
 from condense.config.learners import KINDS
 from condense.config.study import Study
 from condense.plan.files import SCORES
 from condense.plan.layout import DESCRIBE
-from condense.plan.plan import Plan
+from condense.plan.plan import Plan, environment
 from condense.plan.rule_inputs import RuleInputs
 from condense.plan.rule_options import RuleOptions
 from condense.reporting.learners import PRESENTATIONS
@@ -96,3 +98,11 @@ def test_each_kind_of_learner_that_a_study_has_is_known_everywhere(config, kind)
     assert study.learners()[kind] is getattr(study, f"{kind}s")
     for table in (DESCRIBE, SCORES, PRESENTATIONS):
         assert kind in table
+
+
+def test_native_arithmetic_is_another_code_of_every_job_and_pinned_is_the_default(config, monkeypatch):
+    pinned, native = Plan(config), Plan(config | {"arithmetic": "native"})
+    assert pinned.code("scoring.score.score") == digest.code("scoring.score.score")
+    assert native.code("scoring.score.score") != pinned.code("scoring.score.score")
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    assert "CONDENSE_ARITHMETIC=native;" in environment("/repository", native.study.arithmetic)

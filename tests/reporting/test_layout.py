@@ -18,6 +18,8 @@ from condense.reporting.typeset import Sheet
 
 ROOT = Path(__file__).parents[2]
 
+MACHINE = {"device": "cpu", "arithmetic": "pinned"}
+
 
 @pytest.fixture
 def imagenet():
@@ -74,7 +76,9 @@ def scores(folder: Path, learner: dict, **values) -> list[Path]:
 
 
 def test_a_table_holds_students_beside_generators(mixed, tmp_path):
-    generators = scores(tmp_path, {"generator": "dit-l-2"}, fid=4.0, detector="net", reference="batch")
+    generators = scores(
+        tmp_path, {"generator": "dit-l-2"}, fid=4.0, detector="net", reference="batch", **MACHINE
+    )
     students = scores(tmp_path, {"student": "resnet"}, accuracy=60.0, labels="soft")
     every = read_scores([*generators, *students])
     layout = TableLayout.from_json(mixed.to_json())
@@ -90,9 +94,11 @@ def test_a_table_holds_students_beside_generators(mixed, tmp_path):
     text = Sheet(layout, table, every, None).markdown()
     assert "| Method | dit-l-2 FID | resnet Accuracy (%) |" in text
     assert "| gadc | 5.00 | **61.0** |" in text
-    assert "dit-l-2: 100,000 steps of 128 images" in text and "in the features of net against batch." in text
+    assert "dit-l-2: 100,000 steps of 128 images" in text
+    assert "in the features of net against batch; trained on cpu (pinned)." in text
     assert "resnet: resnet18, 300 epochs, labels soft." in text
     assert "gadc less random, FID, dit-l-2, 10k: measured +1.00" in text
+    assert "gadc less random, Accuracy (%), resnet, 10k: measured +1.0" in text
 
 
 def test_a_table_of_students_has_no_column_of_generators(mixed, tmp_path):

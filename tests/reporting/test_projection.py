@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -144,6 +145,11 @@ def test_seeds_become_mean_deviation_and_a_paired_interval(tmp_path):
     text = printed(layout, tmp_path, pd.DataFrame(rows))
     assert lines(text)["gadc"] == ["**4.50 ± 0.50**"] and lines(text)["random"] == ["6.00 ± 1.00"]
     assert "measured −1.50, 95% interval −2.74 to −0.26 over 3 seeds, resolved" in text
+    every = "fit of the encoder, draw of the images, training and noise of the samples"
+    assert f"over 3 seeds, each with its own {every}." in text
+    text = printed(replace(layout, vary=("training",)), tmp_path, pd.DataFrame(rows))
+    kept = "the fit of the encoder, draw of the images and noise of the samples the same in all"
+    assert f"over 3 seeds, each with its own training; {kept}." in text
 
 
 def test_the_paired_interval_is_students():
@@ -152,6 +158,7 @@ def test_the_paired_interval_is_students():
     assert difference_over_seeds(first, second, 2) == (
         "measured +0.33, 95% interval −3.46 to +4.13 over 3 seeds, not resolved from zero"
     )
+    assert difference_over_seeds(first[:2], second, 2) == "measured −0.50, two seeds and no interval"
 
 
 def tiny(**changes) -> study.Study:

@@ -4,11 +4,13 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
+from condense.base.arithmetic import describe, processor
 from condense.plan.plan import Plan
 from condense.reporting.card import render
-from condense.reporting.provenance import commands, commit, differences, versions
+from condense.reporting.provenance import commands, commit, differences, machines, versions
 
 ROOT = Path(__file__).parents[2]
 ROW = {"method": "gadc", "generator": "sit", "budget": "6", "seed": 0, "fid": 1.25, "recall": 0.5}
@@ -59,3 +61,19 @@ def test_a_card_has_the_scores_in_its_header_and_a_command_that_draws(plan):
 def test_the_card_of_an_imported_generator_does_not_say_how_it_was_trained():
     row = {key: value for key, value in ROW.items() if key not in ("training_steps", "subset_images")}
     assert "A flow generator imported from a checkpoint, which" in render(row, "w", {}, "", "pictures")
+
+
+def test_the_machines_of_the_trainings_are_told_with_their_arithmetic(tmp_path):
+    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
+    first.write_text("method,device,arithmetic\ngadc,cpu,pinned AVX2\nimported,,\n")
+    second.write_text("method,fid\ngadc,1\n")
+    told = list(machines([first, second]))
+    assert processor() in dict(told)["this page made on"]
+    assert told[1:] == [("trained on", "cpu (pinned AVX2)")]
+    assert list(machines([second]))[1:] == [("trained on", "not told")]
+
+
+def test_arithmetic_is_described_as_it_is():
+    told = describe()
+    assert torch.__version__ in told and processor() in told
+    assert f"{torch.get_num_threads()} thread" in told

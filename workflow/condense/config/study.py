@@ -113,6 +113,10 @@ class Study(Closed):
         [*get_args(Varied)],
         description="What a seed draws anew; the rest is that of seed 0 in all of them.",
     )
+    arithmetic: Literal["pinned", "native"] = Field(
+        "pinned",
+        description="CPU kernels: the same on every machine, or those that each library prefers.",
+    )
     published: bool = Field(
         False, description="Print the papers' numbers beside measured ones, where network and training agree."
     )

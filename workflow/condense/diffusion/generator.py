@@ -30,6 +30,7 @@ class Description:
     steps: int | None = None  # of the optimiser
     ema: float | None = None  # decay of the averaged weights
     device: str | None = None  # hardware that it was trained on
+    arithmetic: str | None = None  # kernels, threads, processor and version that it was trained with
     workers: int | None = None  # processes that trained it
 
 

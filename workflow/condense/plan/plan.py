@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from condense.base import digest
+from condense.base.arithmetic import VARIABLE
 from condense.config import document, published, study
 from condense.config.methods import Gadc
 from condense.config.objectives import OBJECTIVES
@@ -19,12 +21,13 @@ from condense.plan.rule_options import RuleOptions, named
 from condense.plan.targets import Targets
 
 
-def environment(repository: str) -> str:
+def environment(repository: str, arithmetic: str) -> str:
     """Shell prefix of every job: this package, run by Snakemake's Python unless an environment has one."""
     os.environ["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     )
-    return f"export PYTHONPATH={shlex.quote(str(Path(repository) / 'workflow'))}; "
+    package = shlex.quote(str(Path(repository) / "workflow"))
+    return f"export PYTHONPATH={package} {VARIABLE}={arithmetic}; "
 
 
 class Plan:
@@ -45,6 +48,11 @@ class Plan:
             "spaces": ["pixels", *self.study.autoencoders],
         }.get(kind) or [*getattr(self.study, kind)]
         return "|".join(name.replace(".", r"\.") for name in names) or "(?!x)x"  # no name: matches nothing
+
+    def code(self, start: str, *unused: str) -> str:
+        """Digest of the code of a job, and of the arithmetic where it is not the one of every machine."""
+        native = self.study.arithmetic == "native"
+        return digest.code(start, *unused) + " native" * native
 
     def unused(
         self, encoder: str = "", method: str = "", generator: str = "", ranking: str = ""

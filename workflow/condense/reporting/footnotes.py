@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from condense.config.learners import Learner, Run
-from condense.config.metrics import METRICS
+from condense.config.metrics import METRICS, metrics_of
 from condense.config.published import notes as published_notes
 from condense.reporting.layout import TableLayout
 from condense.reporting.learners import PRESENTATIONS
@@ -110,11 +110,11 @@ def _pair(
     first: str,
     second: str,
 ) -> Iterator[str]:
-    """Difference of two methods in the table's first metric, over seeds where measured, and as published."""
-    name = layout.metrics[0]
-    metric = METRICS[name]
+    """Difference of two methods in a learner's first metric, over seeds where measured, and as published."""
     own_budgets = {entry.run: entry.own_budget for entry in layout.entries}
     for learner, budget in dict.fromkeys((layout.learner(record), record["budget"]) for record in records):
+        name = metrics_of(learner, layout.metrics)[0]
+        metric = METRICS[name]
         pair = [Run(method, learner, budget) for method in (first, second)]
         measured = [_measured(scores, run, own_budgets.get(run, ""), name) for run in pair]
         published = [_published(records, run, name) for run in pair]

@@ -21,13 +21,13 @@ PRESENTATIONS: dict[Kind, Presentation] = {
         compared=("fid", "inception_score", "precision", "recall"),
         context=(
             *("images", "recipe", "resolution", "training_steps", "views", "guidance", "sampler", "steps"),
-            *("samples", "labels", "detector", "reference"),
+            *("samples", "labels", "detector", "reference", "device", "arithmetic"),
         ),
-        scored_by=("detector", "reference"),
+        scored_by=("detector", "reference", "device", "arithmetic"),
         settings=(
             "{training_steps:,} steps of {batch} images, recipe {recipe}, {resolution} pixels; "
             "{samples:,} samples by {sampler} in {steps} steps, guidance {guidance:g}, labels {labels}"
         ),
-        scoring=", in the features of {detector} against {reference}",
+        scoring=", in the features of {detector} against {reference}; trained on {device} ({arithmetic})",
     ),
 }

@@ -10,9 +10,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
+import pandas as pd
 import typer
 from pydantic import BaseModel
 
+from condense.base import arithmetic
 from condense.base.storage import file_digest, replacing
 from condense.base.tables import read_table
 from condense.config import study as studies
@@ -32,7 +34,7 @@ def provenance(
     study = studies.load(given)
     sections = {
         "Made with": [("commit", commit()), ("python", platform.python_version())],
-        "Machine": [("tables made on", platform.platform()), ("generators trained on", devices(results))],
+        "Machine": [*machines(results)],
         "Settings other than the defaults": [*differences(study)],
         "SHA-256": [(str(path), file_digest(path)) for path in results],
         "Packages, where this page was made": versions(),
@@ -64,15 +66,14 @@ def versions() -> list[tuple[str, str]]:
     return sorted({(found.name, found.version) for found in metadata.distributions()})
 
 
-def devices(results: list[Path]) -> str:
-    """Devices that the runs of the comparisons were trained on."""
-    found = {
-        str(device)
-        for path in results
-        if "device" in (table := read_table(path))
-        for device in table["device"]
-    }
-    return ", ".join(sorted(found)) or "not told"
+def machines(results: list[Path]) -> Iterator[tuple[str, str]]:
+    """What this page was made on, and what the runs of the comparisons were trained on."""
+    yield "this page made on", f"{platform.platform()}, {arithmetic.processor()}"
+    tables = [table for path in results if {"device", "arithmetic"} <= {*(table := read_table(path))}]
+    runs = pd.concat([table[["device", "arithmetic"]] for table in tables]) if tables else pd.DataFrame()
+    found = {f"{run.device} ({run.arithmetic})" for run in runs.dropna().itertuples()}
+    for machine in sorted(found) or ["not told"]:
+        yield "trained on", machine
 
 
 def differences(section: Any, where: str = "") -> Iterator[tuple[str, str]]:

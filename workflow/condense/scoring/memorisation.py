@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -10,6 +11,8 @@ from condense.base.arithmetic import square_root
 from condense.base.errors import InputError
 from condense.base.precision import full_precision
 from condense.scoring.neighbours import Points, as_features, nearest, tiles
+
+PAIRS = 24  # closest pairs that are listed
 
 
 class Copies:
@@ -78,6 +81,13 @@ class Copies:
             {"low": low, "high": high} | {name: int(found[i]) for name, found in counts.items()}
             for i, (low, high) in enumerate(pairwise(edges))
         ]
+
+
+def closest_pairs(copies: Copies, nearest: list[str], count: int = PAIRS) -> pd.DataFrame:
+    """Generated images nearest to a training image: place, class index, path of the latter, distance."""
+    places = copies.closest(count).tolist()
+    rows = [(i, int(copies.labels[i]), nearest[i], float(copies.distances[i])) for i in places]
+    return pd.DataFrame(rows, columns=["sample", "class_index", "path", "distance"])
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

@@ -18,10 +18,8 @@ from condense.config.options import setting, settings, take
 from condense.config.settings import Sampling
 from condense.diffusion.generator import read_description
 from condense.images.subset import read_subset
-from condense.scoring.memorisation import Copies
+from condense.scoring.memorisation import Copies, closest_pairs
 from condense.scoring.metrics import Reference, Samples, score_features, spread
-
-PAIRS = 24  # closest pairs that are listed
 
 
 @settings
@@ -187,13 +185,6 @@ def check(samples: Samples, sampling: Sampling, where: Path) -> None:
             )
 
 
-def closest_pairs(copies: Copies, nearest: list[str], count: int = PAIRS) -> pd.DataFrame:
-    """Generated images nearest to a training image: place, class index, path of the latter, distance."""
-    places = copies.closest(count).tolist()
-    rows = [(i, int(copies.labels[i]), nearest[i], float(copies.distances[i])) for i in places]
-    return pd.DataFrame(rows, columns=["sample", "class_index", "path", "distance"])
-
-
 def _groups(shards: list[h5py.File]) -> Iterator[tuple[int, h5py.Group]]:
     """(class index, group) of each class of the study's images, in order."""
     for shard in shards:
@@ -222,6 +213,7 @@ def _training(weights: Path, sampling: Sampling) -> dict[str, Any]:
     trained = read_description(weights)
     return {
         "device": trained.device,
+        "arithmetic": trained.arithmetic,
         "gpus": 0 if trained.device == "cpu" else trained.workers,
         "objective": trained.objective,
         "training_steps": trained.steps,
@@ -246,5 +238,6 @@ def _write_copies(copies: Copies, nearest: list[str], pairs: Path | None, distan
     if pairs:
         write_table(closest_pairs(copies, nearest), pairs)
     if distances:
-        columns = ["low", "high", "generated", "held_out"]
-        write_table(pd.DataFrame(copies.histogram(), columns=columns), distances)
+        write_table(
+            pd.DataFrame(copies.histogram(), columns=["low", "high", "generated", "held_out"]), distances
+        )
