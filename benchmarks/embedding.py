@@ -18,7 +18,7 @@ import typer
 from condense.base.memory import keep_freed_memory
 from condense.config.settings import Images
 from condense.encoders.embed import embed_classes
-from condense.encoders.encoder import Encoder
+from condense.encoders.encoder import FrozenEncoder
 from condense.images.index import Row, list_images
 from condense.images.sources import batches, source
 
@@ -30,7 +30,7 @@ def by_class(rows: list[Row]) -> dict[str, list[Row]]:
     return classes
 
 
-def work_of(net: Encoder, images: Images, workers: int) -> tuple[dict[str, Callable[[], object]], int]:
+def work_of(net: FrozenEncoder, images: Images, workers: int) -> tuple[dict[str, Callable[[], object]], int]:
     """What is timed, by name, and the number of images that each handles."""
     classes = by_class(list_images(images))
     opened, side, step = source(images), net.preprocess.resize, net.batch
@@ -61,7 +61,7 @@ def main(
 ) -> None:
     keep_freed_memory()
     torch.set_num_threads(threads)
-    net = Encoder(encoder, "cuda" if torch.cuda.is_available() else "cpu")
+    net = FrozenEncoder(encoder, "cuda" if torch.cuda.is_available() else "cpu")
     work, count = work_of(net, Images(root=root, per_class=per_class), workers)
     rates: dict[str, list[float]] = {name: [] for name in work}
     work["bare forward pass"]()

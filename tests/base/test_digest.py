@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from condense.base.digest import PACKAGE, Source
+from condense.base.digest import PACKAGE, SourceTree
 from sources import MODULES
 
 # a package in which `room.stage.stage` is a stage, and every way to use something occurs once
@@ -186,7 +186,7 @@ def package(tmp_path):
 
 
 def digest(root: Path, *unused: str) -> str:
-    return Source(root).digest(STAGE, *unused)
+    return SourceTree(root).digest(STAGE, *unused)
 
 
 USED = {
@@ -321,9 +321,9 @@ def test_of_a_module_that_is_asked_for_what_is_not_written_all_is_used(package, 
 
 def test_a_module_as_start_is_all_of_it(package):
     root, edit = package
-    before = Source(root).digest("room.stage")
+    before = SourceTree(root).digest("room.stage")
     edit("room.stage", "return 1", "return 4")
-    assert Source(root).digest("room.stage") != before
+    assert SourceTree(root).digest("room.stage") != before
 
 
 def test_no_module_makes_names_in_a_way_that_a_digest_cannot_follow():

@@ -9,7 +9,7 @@ from condense.base.errors import InputError
 from condense.base.shards import open_shard, read_text, write_shard
 from condense.encoders.classify import classify, fold_of, head, log_probabilities
 from condense.encoders.embed import embed
-from condense.encoders.encoder import Encoder, encoder
+from condense.encoders.encoder import FrozenEncoder, encoder
 from condense.images.index import index
 
 
@@ -58,7 +58,7 @@ def test_a_confident_image_keeps_a_finite_runner_up() -> None:
 def test_probabilities_come_from_cached_features_by_the_networks_head(folder: Path, tmp_path: Path) -> None:
     found = probabilities(folder, "cnn.safetensors", tmp_path / "p.h5")
     assert list(found) == ["2", "3", "4"]
-    net = Encoder(folder / "cnn.safetensors")
+    net = FrozenEncoder(folder / "cnn.safetensors")
     with open_shard(folder / "2.h5") as file:
         logits = net.logits(torch.from_numpy(file["3"]["features"][()]))
         assert found["3"]["paths"] == read_text(file["3"]["paths"])
@@ -100,7 +100,7 @@ def test_folds_are_even_and_belong_to_the_path() -> None:
 
 
 def test_an_unknown_class_names_the_setting_that_helps(folder: Path, tmp_path: Path) -> None:
-    digest = Encoder(folder / "cnn.safetensors").digest
+    digest = FrozenEncoder(folder / "cnn.safetensors").digest
     features = np.zeros((2, 64), np.float32)
     groups = [("cat", 0, {"features": features, "paths": ["a", "b"]})]
     write_shard(tmp_path / "e.h5", {"encoder": "cnn", "digest": digest}, groups)

@@ -143,14 +143,14 @@ def test_the_digest_names_weights_and_resizing(script, tmp_path) -> None:
 
 def test_an_encoder_is_a_detector(tmp_path) -> None:
     from commands import call
-    from condense.encoders.encoder import Encoder, encoder
+    from condense.encoders.encoder import FrozenEncoder, encoder
     from condense.images.index import index
 
     call(index, "--source", "digits", "--per-class", "20", "--output", tmp_path / "index.csv")
     words = ("--kind", "fit", "--epochs", "1", "--source", "digits", "--per-class", "20")
     call(encoder, *words, "--output", tmp_path / "cnn.safetensors", tmp_path / "index.csv")
     net, detector = (
-        Encoder(tmp_path / "cnn.safetensors"),
+        FrozenEncoder(tmp_path / "cnn.safetensors"),
         open_detector(tmp_path / "cnn.safetensors", device="cpu"),
     )
     seen = detector(nchw(pixels()))

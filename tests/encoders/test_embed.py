@@ -15,7 +15,7 @@ from condense.base.storage import locked
 from condense.config.settings import Images
 from condense.encoders import embed as module
 from condense.encoders.embed import embed, embed_shard
-from condense.encoders.encoder import Encoder, encoder
+from condense.encoders.encoder import FrozenEncoder, encoder
 from condense.images.decoding import centre_crop
 from condense.images.index import index
 from condense.images.sources import source
@@ -53,7 +53,7 @@ def embed_folder(root: Path, cnn: Path, output: Path, *words: object) -> str:
 
 
 def test_each_row_is_the_feature_of_the_image_beside_it(root: Path, cnn: Path, tmp_path: Path) -> None:
-    net, opened = Encoder(cnn), source(Images(root=str(root)))
+    net, opened = FrozenEncoder(cnn), source(Images(root=str(root)))
     embed_folder(root, cnn, tmp_path / "cnn.h5")
     with open_shard(tmp_path / "cnn.h5") as file:
         assert (file.attrs["encoder"], file.attrs["digest"]) == ("cnn", net.digest)
@@ -107,7 +107,7 @@ def test_an_interrupted_run_goes_on_with_the_classes_that_are_missing(
     encoded = []
     real = module._encode
 
-    def counted(net: Encoder, batch: object) -> np.ndarray:
+    def counted(net: FrozenEncoder, batch: object) -> np.ndarray:
         if len(encoded) == 3:
             raise RuntimeError("stopped")
         encoded.append(batch.paths[0].split("/")[0])
@@ -174,10 +174,10 @@ def test_kept_classes_of_another_encoder_or_other_images_are_not_taken(
 ) -> None:
     images, state, listed = Images(root=str(root)), tmp_path / "state", tmp_path / "i.csv"
     call(index, "--root", root, "--output", listed)
-    first = embed_shard(listed, Encoder(cnn), images, state)
+    first = embed_shard(listed, FrozenEncoder(cnn), images, state)
     Image.new("RGB", (9, 9)).save(root / "ant" / "0.png")
     call(index, "--root", root, "--output", listed)
-    second = embed_shard(listed, Encoder(cnn), images, state)
+    second = embed_shard(listed, FrozenEncoder(cnn), images, state)
     assert not np.array_equal(first[0][2]["features"], second[0][2]["features"])
     np.testing.assert_array_equal(first[1][2]["features"], second[1][2]["features"])
 
@@ -218,14 +218,14 @@ def test_a_class_without_a_readable_image_is_named(root: Path, cnn: Path, tmp_pa
 def test_a_feature_that_is_not_finite_names_its_image(
     root: Path, cnn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Encoder.encode
+    real = FrozenEncoder.encode
 
-    def overflow(self: Encoder, pixels: np.ndarray) -> torch.Tensor:
+    def overflow(self: FrozenEncoder, pixels: np.ndarray) -> torch.Tensor:
         features = real(self, pixels).clone()
         features[2, 5] = float("inf")
         return features
 
-    monkeypatch.setattr(Encoder, "encode", overflow)
+    monkeypatch.setattr(FrozenEncoder, "encode", overflow)
     with pytest.raises(InputError, match=r"not finite for ant/10\.png"):
         embed_folder(root, cnn, tmp_path / "e.h5")
 

@@ -12,7 +12,7 @@ from condense.base.artefacts import read_artefact, write_artefact
 from condense.base.errors import InputError
 from condense.config.encoders import Encoder as Settings
 from condense.config.settings import Images
-from condense.encoders.encoder import Encoder, encoder, make_encoder
+from condense.encoders.encoder import FrozenEncoder, encoder, make_encoder
 from condense.encoders.pretrained import RELEASED
 from condense.images.index import index
 from condense.images.sources import load, source
@@ -53,13 +53,13 @@ def timm_weights(path: Path, classes: int = 1000) -> torch.nn.Module:
     return model
 
 
-def import_to(path: Path, **settings: object) -> Encoder:
+def import_to(path: Path, **settings: object) -> FrozenEncoder:
     write_artefact(path, *make_encoder(Settings(**settings), DIGITS, []))
-    return Encoder(path)
+    return FrozenEncoder(path)
 
 
 def test_a_fitted_encoder_knows_its_images(fitted: Path, digits: tuple) -> None:
-    net = Encoder(fitted)
+    net = FrozenEncoder(fitted)
     features = net.features(digits[0])
     assert features.shape == (1797, 64)
     assert features.dtype == torch.float32
@@ -69,7 +69,7 @@ def test_a_fitted_encoder_knows_its_images(fitted: Path, digits: tuple) -> None:
 
 
 def test_fitted_features_have_unit_deviation(fitted: Path, digits: tuple) -> None:
-    features = Encoder(fitted).features(digits[0]).double()
+    features = FrozenEncoder(fitted).features(digits[0]).double()
     torch.testing.assert_close(features.mean(0), torch.zeros(64).double(), atol=1e-3, rtol=0)
     torch.testing.assert_close(features.std(0), torch.ones(64).double(), atol=1e-3, rtol=0)
 
@@ -231,7 +231,7 @@ def test_lower_precision_changes_features_a_little(tmp_path: Path) -> None:
 
 
 def test_features_are_the_same_one_by_one_and_together(fitted: Path, digits: tuple) -> None:
-    net = Encoder(fitted)
+    net = FrozenEncoder(fitted)
     together = net.features(digits[0][:40])
     alone = torch.cat([net.features([image]) for image in digits[0][:40]])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
@@ -240,7 +240,7 @@ def test_features_are_the_same_one_by_one_and_together(fitted: Path, digits: tup
 def test_a_file_that_is_no_artefact_is_named(tmp_path: Path) -> None:
     (tmp_path / "e.safetensors").write_bytes(b"\0" * 100)
     with pytest.raises(InputError, match=r"e\.safetensors is not an encoder artefact"):
-        Encoder(tmp_path / "e.safetensors")
+        FrozenEncoder(tmp_path / "e.safetensors")
 
 
 def test_an_artefact_says_what_it_is(fitted: Path) -> None:

@@ -12,7 +12,7 @@ from condense.config.recipes import StudentTraining
 from condense.config.students import StudentNetwork
 from condense.students.augment import Augmentation, cut_and_mix
 from condense.students.data import ImageSet
-from condense.students.learner import Learner, predict
+from condense.students.learner import StudentTrainer, predict
 from condense.students.networks import ConvNet, initialised
 from condense.students.recipes import Course
 from condense.students.relabel import StoredLabels
@@ -36,13 +36,13 @@ def image_set(count: int = 20, classes: int = 4, side: int = 16, seed: int = 0) 
 
 def learner(
     chosen, data: ImageSet | None = None, network: nn.Module | None = None, seed: int = 0, **more: object
-) -> Learner:
+) -> StudentTrainer:
     data = data or image_set()
     side = data.images.shape[-1]
     network = network or initialised(StudentNetwork(depth=2, width=8), side, len(data.classes), seed)
     network.to(memory_format=torch.channels_last)
     course = Course.of(chosen, len(data), len(data.classes))
-    return Learner(network, data, Augmentation(chosen, side, MEAN, STD, seed), course, seed, **more)
+    return StudentTrainer(network, data, Augmentation(chosen, side, MEAN, STD, seed), course, seed, **more)
 
 
 @pytest.mark.parametrize("labels", ["hard", "soft"])
@@ -113,7 +113,7 @@ def test_a_training_taken_up_at_any_step_ends_with_the_same_bits(name):
         else StoredLabels(torch.randn(20, 4, generator=torch.Generator().manual_seed(3)))
     )
 
-    def start() -> Learner:
+    def start() -> StudentTrainer:
         return learner(chosen, network=network and network(), teach=teach)
 
     whole = start()

@@ -20,7 +20,7 @@ from condense.base.errors import InputError
 from condense.base.shards import create_around
 from condense.config.settings import Recipe, Training
 from condense.diffusion.generate import generate
-from condense.encoders.encoder import Encoder, encoder
+from condense.encoders.encoder import FrozenEncoder, encoder
 from condense.images.subset import Chosen, write_subset
 from condense.training.captions import captions, captions_of
 from condense.training.data import Latents, Sources, read_captions, read_patches
@@ -104,7 +104,7 @@ def test_a_missing_text_encoder_is_one_sentence(folder, tmp_path):
 
 
 def test_the_encoder_sees_one_patch_for_each_token_of_the_generator(folder):
-    model = Encoder(folder / "vit.encoder")
+    model = FrozenEncoder(folder / "vit.encoder")
     assert input_side(model, 256) == 256  # patches of 16: 16 x 16, as of a latent of 32 with patch 2
     assert features(model, np.zeros((1, 512, 512, 3), np.uint8), 512).shape == (1, 64, 32, 32)
 
@@ -125,7 +125,7 @@ class Found:
 
 def test_features_are_the_patch_tokens_of_the_image_and_of_its_mirror_image(folder):
     stored = read_patches(folder / "patches.h5", paths(folder))
-    model = Encoder(folder / "vit.encoder")
+    model = FrozenEncoder(folder / "vit.encoder")
     pixels = np.asarray(Image.open(folder / "cup/0.png"))[:, 4:36]  # the centre
     batch = model.preprocess.normalise(torch.from_numpy(np.stack([pixels, pixels[:, ::-1]])))
     with torch.inference_mode():

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 
 import pytest
 import yaml
@@ -96,3 +97,9 @@ def test_tests_stand_in_the_room_of_what_they_test():
 def test_the_readme_names_every_room():
     named = re.findall(r"^\| `(\w+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert named == ROOMS
+
+
+def test_no_two_classes_share_a_name():
+    trees = [ast.parse(path.read_text()) for path in MODULES]
+    names = Counter(node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef))
+    assert [name for name, count in names.items() if count > 1] == []

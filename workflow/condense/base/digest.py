@@ -39,7 +39,7 @@ class Piece:
     attributes: set[str] = field(default_factory=set)
 
 
-class Source:
+class SourceTree:
     """Source of the package below a folder, each module read once."""
 
     def __init__(self, root: Path) -> None:
@@ -126,4 +126,4 @@ def _is_union(statement: ast.stmt) -> bool:
     return isinstance(value, ast.BinOp) and isinstance(value.op, ast.BitOr)
 
 
-PACKAGE = Source(Path(__file__).parents[1])
+PACKAGE = SourceTree(Path(__file__).parents[1])

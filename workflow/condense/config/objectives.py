@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Objective:
+class TrainingObjective:
     """Facts of an objective."""
 
     family: str  # name by which papers know the networks that it trains
@@ -13,8 +13,8 @@ class Objective:
 
 
 OBJECTIVES = {
-    "adm": Objective("DiT", ("ddpm", "ddim", "dpm-solver"), learned_variance=True),
-    "flow": Objective("SiT", ("euler", "heun", "euler-maruyama"), learned_variance=False),
+    "adm": TrainingObjective("DiT", ("ddpm", "ddim", "dpm-solver"), learned_variance=True),
+    "flow": TrainingObjective("SiT", ("euler", "heun", "euler-maruyama"), learned_variance=False),
 }
 SAMPLERS = tuple(sampler for objective in OBJECTIVES.values() for sampler in objective.samplers)
 

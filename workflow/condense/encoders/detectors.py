@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from condense.base.errors import InputError
 from condense.base.precision import full_precision
 from condense.base.storage import file_digest
-from condense.encoders.encoder import BATCH, Encoder
+from condense.encoders.encoder import BATCH, FrozenEncoder
 from condense.images.preprocess import Preprocess
 
 SIDE = 299  # of the FID Inception's input
@@ -207,7 +207,7 @@ class Encoded(Detector):
     """An encoder artefact as detector: its features, and logits where it has a head of its own."""
 
     def __init__(self, path: Path, device: str = "cpu") -> None:
-        self._encoder = Encoder(path, device)
+        self._encoder = FrozenEncoder(path, device)
         self.name = self._encoder.name
         self.digest = self._encoder.digest
         self.device = self._encoder.device

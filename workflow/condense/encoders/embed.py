@@ -14,17 +14,17 @@ from condense.base.progress import say, track
 from condense.base.shards import write_shard
 from condense.config.options import take
 from condense.config.settings import Images
-from condense.encoders.encoder import Encoder
+from condense.encoders.encoder import FrozenEncoder
 from condense.images.decoding import centre_crop
 from condense.images.finished import Finished, resumable
 from condense.images.index import Row, read_index
-from condense.images.sources import Batch, batches, source
+from condense.images.sources import Decoded, batches, source
 
 NAMED = 5  # bad images that one sentence names
 
 
 def embed_classes(
-    classes: dict[str, list[Row]], encoder: Encoder, images: Images, size: int | None, workers: int
+    classes: dict[str, list[Row]], encoder: FrozenEncoder, images: Images, size: int | None, workers: int
 ) -> Iterator[tuple[str, np.ndarray, list[str], list[tuple[str, str]]]]:
     """Yield (class, features float32 [n, d], their paths, (path, reason) of unreadable images), in order.
 
@@ -50,7 +50,7 @@ def embed_classes(
         yield name, np.concatenate(features) if features else np.empty((0, 0)), paths, unreadable
 
 
-def _reader(images: Images, encoder: Encoder, size: int | None) -> Callable[[str], np.ndarray]:
+def _reader(images: Images, encoder: FrozenEncoder, size: int | None) -> Callable[[str], np.ndarray]:
     """Function from a path to the encoder's input, for the decoding threads."""
     opened = source(images)
     if size is None:
@@ -58,7 +58,7 @@ def _reader(images: Images, encoder: Encoder, size: int | None) -> Callable[[str
     return lambda path: encoder.prepare(centre_crop(opened.open(path), size))
 
 
-def _encode(encoder: Encoder, batch: Batch) -> np.ndarray:
+def _encode(encoder: FrozenEncoder, batch: Decoded) -> np.ndarray:
     """Features of a batch, one row per image, all finite."""
     features = encoder.encode(batch.pixels).cpu().numpy()
     if len(features) != len(batch.paths):
@@ -84,7 +84,12 @@ def _refuse(unreadable: list[tuple[str, str]], total: int) -> None:
 
 
 def embed_shard(
-    index: Path, encoder: Encoder, images: Images, state: Path, size: int | None = None, workers: int = 2
+    index: Path,
+    encoder: FrozenEncoder,
+    images: Images,
+    state: Path,
+    size: int | None = None,
+    workers: int = 2,
 ) -> list[tuple[str, int, dict]]:
     """Groups of an embeddings shard: (class, class index, {features, paths, unreadable}).
 
@@ -142,7 +147,7 @@ def embed(
 ) -> None:
     """Embed a shard of images; where it was interrupted it goes on with the classes that are missing."""
     keep_freed_memory()
-    network = Encoder(encoder, "cuda" if torch.cuda.is_available() else "cpu")
+    network = FrozenEncoder(encoder, "cuda" if torch.cuda.is_available() else "cpu")
     with resumable(state):
         groups = embed_shard(index, network, images, state, size, workers)
         write_shard(output, {"encoder": network.name, "digest": network.digest}, groups)

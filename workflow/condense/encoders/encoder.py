@@ -14,7 +14,7 @@ from condense.base.errors import InputError
 from condense.base.precision import full_precision
 from condense.base.progress import say
 from condense.base.storage import file_digest
-from condense.config.encoders import Encoder as EncoderSettings
+from condense.config.encoders import Encoder
 from condense.config.options import take
 from condense.config.settings import Images
 from condense.encoders.fitted import FittedNetwork, fit
@@ -26,7 +26,7 @@ from condense.images.sources import batches, source
 BATCH = {"cpu": 16, "cuda": 256}  # images per pass; fixed, because the last bits of a feature depend on it
 
 
-class Encoder:
+class FrozenEncoder:
     """A network read from an artefact file; nothing in the file is executed.
 
     `digest` names its numbers, `preprocess` what it expects, `classes` the outputs of its head (None where
@@ -95,7 +95,7 @@ def apply_head(head: list[Tensor], features: Tensor, name: str) -> Tensor:
     return torch.nn.functional.linear(features, *(part.to(features.device) for part in head))
 
 
-def make_encoder(settings: EncoderSettings, images: Images, index: Sequence[Path]) -> tuple[dict, dict]:
+def make_encoder(settings: Encoder, images: Images, index: Sequence[Path]) -> tuple[dict, dict]:
     """(about, tensors) of an artefact: imported, or fitted on the images of the index files."""
     if settings.kind == "fit":
         made = _fit_on(settings, images, index)
@@ -115,7 +115,7 @@ def make_encoder(settings: EncoderSettings, images: Images, index: Sequence[Path
     return about, tensors
 
 
-def _fit_on(settings: EncoderSettings, images: Images, index: Sequence[Path]) -> Imported:
+def _fit_on(settings: Encoder, images: Images, index: Sequence[Path]) -> Imported:
     """Fit the small network on the images of index files."""
     rows = [row for members in read_index(*index).values() for row in members]
     if not rows:
@@ -133,10 +133,10 @@ def _fit_on(settings: EncoderSettings, images: Images, index: Sequence[Path]) ->
     return Imported(network, head, classes, preprocess, "fit", {})
 
 
-@take(settings=EncoderSettings, images=Images)
+@take(settings=Encoder, images=Images)
 def encoder(
     output: Annotated[Path, typer.Option(help="Artefact to write, a safetensors file.")],
-    settings: EncoderSettings,
+    settings: Encoder,
     images: Images,
     index: Annotated[
         list[Path] | None, typer.Argument(help="fit: index files of the study's images.")

@@ -153,8 +153,8 @@ def load(images: Source, path: str, size: int | None = None) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Decoded images in order: paths, pixels [b, ...], and (path, reason) of what could not be decoded."""
+class Decoded:
+    """Images in order: paths, pixels [b, ...], and (path, reason) of what could not be decoded."""
 
     paths: list
     pixels: np.ndarray
@@ -163,7 +163,7 @@ class Batch:
 
 def batches(
     groups: Iterable[Sequence[T]], read: Callable[[T], np.ndarray], workers: int = 2
-) -> Iterator[Batch]:
+) -> Iterator[Decoded]:
     """Yield the images of each group of paths, in order, decoded ahead of need by `workers` threads.
 
     Pillow leaves Python's lock while it decodes and resizes, so threads are enough. The number of workers
@@ -183,7 +183,7 @@ def batches(
         pool.shutdown(cancel_futures=True)
 
 
-def _read_batch(group: Sequence[T], read: Callable[[T], np.ndarray]) -> Batch:
+def _read_batch(group: Sequence[T], read: Callable[[T], np.ndarray]) -> Decoded:
     """Decode one group of paths."""
     paths, pixels, unreadable = [], [], []
     for path in group:
@@ -192,7 +192,7 @@ def _read_batch(group: Sequence[T], read: Callable[[T], np.ndarray]) -> Batch:
             paths.append(path)
         except Unreadable as error:
             unreadable.append((path, str(error)))
-    return Batch(paths, np.stack(pixels) if pixels else np.empty(0, np.uint8), unreadable)
+    return Decoded(paths, np.stack(pixels) if pixels else np.empty(0, np.uint8), unreadable)
 
 
 def is_image_name(name: str) -> bool:

@@ -179,7 +179,7 @@ class Needs:
         encoder = self.study.recipe_of(name).text_encoder
         return encoder and sizes.text_size(self.study.text_encoders[encoder])
 
-    def _network(self, name: str) -> sizes.Size:
+    def _network(self, name: str) -> sizes.Workload:
         """Parameters of a generator, and the operations of a forward pass."""
         generator, shape = self.study.generators[name], self.space(name).shape
         learn_sigma = OBJECTIVES[generator.objective].learned_variance

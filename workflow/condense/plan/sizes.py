@@ -24,7 +24,7 @@ STABLE_DIFFUSION = {  # ASSUME: an autoencoder whose folder is not there is that
 TEXT_WIDTH = 2048  # ASSUME: a text encoder whose folder is not there is flan-t5-xl
 
 
-class Size(NamedTuple):
+class Workload(NamedTuple):
     """Numbers that a network gives for one image, or has as parameters, and its operations per image."""
 
     numbers: int
@@ -35,18 +35,18 @@ class Space(NamedTuple):
     """Latents of an autoencoder: their shape, what encoding an image gives, and what decoding it takes."""
 
     shape: tuple[int, int, int]
-    encoding: Size
+    encoding: Workload
     decoding: float
 
 
-def encoder_size(settings: Encoder) -> Size:
+def encoder_size(settings: Encoder) -> Workload:
     """Features of an encoder, or of a detector."""
     network, side = _encoder(settings)
     features, operations = _count(network, _image(side))
-    return Size(features.shape[1], operations)
+    return Workload(features.shape[1], operations)
 
 
-def map_size(settings: Encoder, resolution: int) -> Size:
+def map_size(settings: Encoder, resolution: int) -> Workload:
     """Feature map of an encoder, to which generators of a resolution are aligned."""
     from condense.training.patches import input_side
 
@@ -54,7 +54,7 @@ def map_size(settings: Encoder, resolution: int) -> Size:
     seen = input_side(SimpleNamespace(network=network, preprocess=SimpleNamespace(side=side)), resolution)
     found, operations = _count(network.forward_features, _image(seen))
     prefix = network.num_prefix_tokens if found.dim() == 3 else 0
-    return Size(found[:, prefix:].numel(), operations)
+    return Workload(found[:, prefix:].numel(), operations)
 
 
 def _encoder(settings: Encoder) -> tuple[nn.Module, int]:
@@ -78,7 +78,7 @@ def _encoder(settings: Encoder) -> tuple[nn.Module, int]:
 def space_of(settings: Autoencoder | None, resolution: int) -> Space:
     """Latents of images of a resolution; pixels without an autoencoder."""
     if settings is None:
-        return Space((3, resolution, resolution), Size(3 * resolution**2, 0), 0)
+        return Space((3, resolution, resolution), Workload(3 * resolution**2, 0), 0)
     import diffusers
 
     kind = {"kl": diffusers.AutoencoderKL, "tiny": diffusers.AutoencoderTiny}[settings.kind]
@@ -91,7 +91,7 @@ def space_of(settings: Autoencoder | None, resolution: int) -> Space:
     spread = hasattr(encoded, "latent_dist")  # of each latent a mean and a deviation are kept
     latents = encoded.latent_dist.mean if spread else encoded.latents
     _, decoding = _count(model.decode, latents)
-    return Space(tuple(latents.shape[1:]), Size(latents.numel() * (1 + spread), encoding), decoding)
+    return Space(tuple(latents.shape[1:]), Workload(latents.numel() * (1 + spread), encoding), decoding)
 
 
 @cache
@@ -101,7 +101,7 @@ def generator_size(
     classes: int,
     learn_sigma: bool,
     text: tuple[int, int] | None = None,
-) -> Size:
+) -> Workload:
     """Parameters of a generator, and a forward pass on latents [c, h, w]; `text` are tokens and width."""
     from condense.diffusion.transformer import Captions, build
 
@@ -110,7 +110,7 @@ def generator_size(
         given = [torch.empty(1, *shape), torch.empty(1), torch.zeros(1, dtype=torch.long)]
         given += [torch.empty(1, *text)] if text else []
     _, operations = _count(model, *given)
-    return Size(sum(value.numel() for value in model.parameters()), operations)
+    return Workload(sum(value.numel() for value in model.parameters()), operations)
 
 
 def text_size(settings: TextEncoder) -> tuple[int, int]:

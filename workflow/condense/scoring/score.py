@@ -23,7 +23,7 @@ from condense.scoring.metrics import Reference, Samples, score_features, spread
 
 
 @settings
-class Run:
+class RunNames:
     """What a run is called: the first columns of its row."""
 
     method: str | None = setting(None, "Name of the method.")
@@ -33,9 +33,9 @@ class Run:
     decoder: str | None = setting(None, "Name of the space that the generator works in.")
 
 
-@take(run=Run, sampling=Sampling)
+@take(run=RunNames, sampling=Sampling)
 def score(
-    run: Run,
+    run: RunNames,
     sampling: Sampling,
     references: Annotated[list[Path] | None, typer.Argument(help="The same as --reference.")] = None,
     samples: Annotated[

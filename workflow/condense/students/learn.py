@@ -24,7 +24,7 @@ from condense.config.students import StudentNetwork
 from condense.images.preprocess import Preprocess
 from condense.students.augment import Augmentation
 from condense.students.data import ImageSet, colour_statistics, prepared, training_set, validation_set
-from condense.students.learner import COLUMNS, Learner
+from condense.students.learner import COLUMNS, StudentTrainer
 from condense.students.networks import initialised
 from condense.students.recipes import Course
 from condense.students.relabel import (
@@ -148,7 +148,7 @@ def _digest(data: ImageSet) -> str:
 
 def _learner(
     data: ImageSet, network: StudentNetwork, training: Dc, preprocess: Preprocess, seed: int
-) -> Learner:
+) -> StudentTrainer:
     """The training at its start, on the device of its images."""
     device = data.labels.device
     mean, std = (torch.tensor(value, device=device) for value in (preprocess.mean, preprocess.std))
@@ -157,10 +157,10 @@ def _learner(
     augmentation = Augmentation(training, preprocess.side, mean, std, seed)
     course = Course.of(training, len(data), len(data.classes))
     say(f"{course.epochs} epochs of {len(data)} images in batches of {course.batch} on {device}")
-    return Learner(start, data, augmentation, course, seed)
+    return StudentTrainer(start, data, augmentation, course, seed)
 
 
-def _take_up(learner: Learner, folder: Path, identity: dict[str, str]) -> None:
+def _take_up(learner: StudentTrainer, folder: Path, identity: dict[str, str]) -> None:
     """Go on from the newest state of this run, if there is one; states of others are told."""
     for other, differing in state.relatives(folder, identity):
         say(f"{other} holds states of another run (other {', '.join(differing)}), which are not taken up")
@@ -170,7 +170,7 @@ def _take_up(learner: Learner, folder: Path, identity: dict[str, str]) -> None:
 
 
 def _advance(
-    learner: Learner, validation: ImageSet, folder: Path, identity: dict[str, str], deadline: float
+    learner: StudentTrainer, validation: ImageSet, folder: Path, identity: dict[str, str], deadline: float
 ) -> None:
     """Take the steps that are left, saving the state now and then, and at a signal or when time is up."""
     steps, every = learner.steps * learner.course.epochs, 60 * learner.course.chosen.checkpoint_minutes
@@ -189,7 +189,7 @@ def _advance(
                 raise Unfinished(f"stopped after step {learner.step} of {steps}; {where}.")
 
 
-def _write_history(learner: Learner, path: Path) -> None:
+def _write_history(learner: StudentTrainer, path: Path) -> None:
     """Write a row of loss, learning rate and, where it was taken, accuracy for each epoch."""
     with replacing(path) as beside, beside.open("w") as file:
         for epoch, row in enumerate(learner.history.tolist(), 1):
@@ -198,7 +198,11 @@ def _write_history(learner: Learner, path: Path) -> None:
 
 
 def _write(
-    output: Path, learner: Learner, network: StudentNetwork, preprocess: Preprocess, about: dict[str, Any]
+    output: Path,
+    learner: StudentTrainer,
+    network: StudentNetwork,
+    preprocess: Preprocess,
+    about: dict[str, Any],
 ) -> None:
     """Write the student's file and say what it is worth."""
     last = learner.history[-1, COLUMNS.index("accuracy")].item()

@@ -19,7 +19,7 @@ EXAMINED = 256  # images of a forward pass without gradients
 Teach = Callable[[Views, Tensor], Tensor]
 
 
-class Learner:
+class StudentTrainer:
     """Optimises a network on images in memory; keeps its best and its last weights.
 
     Args:

@@ -58,7 +58,7 @@ class ConvNet(nn.Module):
         return found
 
 
-class Block(nn.Module):
+class BasicBlock(nn.Module):
     """Basic residual block; where it halves, by strides or (`average`) by pooling after the first ReLU."""
 
     def __init__(self, entering: int, width: int, halve: bool, norm: str, average: bool) -> None:
@@ -112,8 +112,8 @@ class ResNet(nn.Module):
         entering = width
         for stage, count in enumerate(blocks):
             wide = width * 2**stage
-            members = [Block(entering, wide, stage > 0, norm, average)]
-            members += [Block(wide, wide, False, norm, average) for _ in range(count - 1)]
+            members = [BasicBlock(entering, wide, stage > 0, norm, average)]
+            members += [BasicBlock(wide, wide, False, norm, average) for _ in range(count - 1)]
             self.add_module(f"layer{stage + 1}", nn.Sequential(*members))
             entering = wide
         self.stages = len(blocks)

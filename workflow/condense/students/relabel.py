@@ -16,7 +16,7 @@ from condense.base.memory import keep_freed_memory
 from condense.base.progress import say, track
 from condense.config.options import take
 from condense.config.settings import Images
-from condense.encoders.encoder import Encoder
+from condense.encoders.encoder import FrozenEncoder
 from condense.images.preprocess import Preprocess
 from condense.students.augment import Views
 from condense.students.data import ImageSet, training_set
@@ -56,7 +56,7 @@ class Teacher:
 class EncoderClassifier(nn.Module):
     """An encoder with its own head."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: FrozenEncoder) -> None:
         super().__init__()
         self.encoder = encoder
 
@@ -72,7 +72,7 @@ def read_teacher(path: Path, classes: Sequence[str], device: torch.device) -> Te
         student = read_student(path, device=device)
         network, preprocess, known = student.network, student.preprocess, student.classes
     else:
-        encoder = Encoder(path, device)
+        encoder = FrozenEncoder(path, device)
         network, preprocess, known = EncoderClassifier(encoder), encoder.preprocess, encoder.classes or []
     if lacking := [name for name in classes if name not in known]:
         raise InputError(

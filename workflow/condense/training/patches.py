@@ -19,7 +19,7 @@ from condense.base.shards import create_around
 from condense.base.storage import replacing
 from condense.config.options import take
 from condense.config.settings import Images
-from condense.encoders.encoder import Encoder
+from condense.encoders.encoder import FrozenEncoder
 from condense.images.sources import centre_crop, source
 from condense.images.subset import MADE, MadeFolder, open_chosen, read_subset
 
@@ -39,7 +39,7 @@ def patches(
     """Compute the features of each patch of a subset's images, and of their mirror images."""
     opened = source(images)
     chosen = read_subset(subset, images=opened, made=made)
-    model = Encoder(encoder, "cuda" if torch.cuda.is_available() else "cpu")
+    model = FrozenEncoder(encoder, "cuda" if torch.cuda.is_available() else "cpu")
     side = input_side(model, resolution)
     width, *grid = features(model, np.zeros((1, resolution, resolution, 3), np.uint8), side).shape[1:]
     paths = [row.path for row in chosen]
@@ -59,7 +59,7 @@ def patches(
             file.write(found.cpu().numpy().data)
 
 
-def input_side(encoder: Encoder, resolution: int) -> int:
+def input_side(encoder: FrozenEncoder, resolution: int) -> int:
     """Side of the encoder's input: one patch for each token of the generator where the encoder allows it.
 
     A transformer of timm with `dynamic_img_size` does: DINOv2 with patches of 14 sees 256 pixels as 224 and
@@ -73,7 +73,7 @@ def input_side(encoder: Encoder, resolution: int) -> int:
 
 @torch.inference_mode()
 @full_precision()
-def features(encoder: Encoder, pixels: np.ndarray, side: int) -> Tensor:
+def features(encoder: FrozenEncoder, pixels: np.ndarray, side: int) -> Tensor:
     """Features [b, d, h, w] of uint8 images [b, r, r, 3], resized to `side` as the alignment's authors do."""
     batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(encoder.device)
     batch = encoder.preprocess.normalise(batch)

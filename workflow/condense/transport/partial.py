@@ -36,7 +36,7 @@ Places = Tensor | slice  # of classes or images; a slice gathers nothing
 EVERY = slice(None)
 
 
-class Plan(NamedTuple):
+class Solution(NamedTuple):
     """Solved problems: cost [b], mass shipped by the subset [b], column potentials / epsilon [b, n]."""
 
     cost: Tensor
@@ -58,7 +58,7 @@ def solve(
     capacity: float = 1.05,
     iterations: int = 20,
     tolerance: float | None = None,
-) -> Plan:
+) -> Solution:
     """Ship the m rows of each cost matrix [b, m, n] onto its n columns; entropic cost of the real rows.
 
     `epsilon` is in units of cost (one value, or one per problem). The loop ends on the column update, after
@@ -83,7 +83,7 @@ def solve(
         f = torch.where(active[..., None], share - reach, reach if f is None else f)
         g = torch.where(active, math.log(capacity / columns) - log_sum_exp(f - scaled, 1), g)
     shipped = (f + g[:, None] - scaled).exp_()[:, :-1]
-    return Plan((shipped * cost).sum((1, 2)), shipped.sum((1, 2)), g)
+    return Solution((shipped * cost).sum((1, 2)), shipped.sum((1, 2)), g)
 
 
 class Transport:
@@ -122,7 +122,7 @@ class Transport:
             for whole, part in zip(kernel, self._absorbed(precision, classes), strict=True):
                 whole[classes] = part
 
-    def solve(self, classes: Tensor, subsets: Tensor) -> Plan:
+    def solve(self, classes: Tensor, subsets: Tensor) -> Solution:
         """Solve subsets [b, m] of the classes [b] one by one, by definition."""
         cost = self.cost[classes[:, None], subsets]
         return solve(cost, self.epsilon[classes], self.capacity, self.iterations, self.tolerance)
