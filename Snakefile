@@ -18,7 +18,11 @@
 #   features/{generator}/{method}/{budget}/seed{seed}.h5          of the samples, by the detector
 #   references/{resolution}/{shard}.h5                            of the study's images, by the detector
 #   scores/{generator}/{method}/{budget}/seed{seed}.csv
-#   fid_{budget}.csv, subsets.csv, tables/{table}.{csv,md,tex,html}, figures/, cards/, provenance.html, reproduce.md, report.zip   for people
+#   validation_index.csv                                the images that students are examined on
+#   labels/{student}/{method}/{budget}/seed{seed}.safetensors     soft ones, where teachers see each image once
+#   students/{student}/{method}/{budget}/seed{seed}.safetensors   after the best and the last epoch
+#   accuracies/{student}/{method}/{budget}/seed{seed}.csv         and who is taken for whom
+#   accuracy_{budget}.csv, fid_{budget}.csv, subsets.csv, tables/{table}.{csv,md,tex,html}, figures/, cards/, provenance.html, reproduce.md, report.zip   for people
 #   config.yaml                                                   every setting of the study, defaults included
 
 import json
@@ -53,6 +57,7 @@ wildcard_constraints:
     encoder=PLAN.names("encoders"),
     method=PLAN.names("methods"),
     generator=PLAN.names("generators"),
+    student=PLAN.names("students"),
     budget=PLAN.names("budgets"),
     space=PLAN.names("spaces"),
     table=PLAN.names("tables"),
@@ -67,8 +72,10 @@ localrules:
     tables,
     report,
     merge_index,
+    validation_index,
     merge_subset,
     merge_measures,
+    accuracies,
     table,
     tabulate,
     fetch_inception,
@@ -107,6 +114,7 @@ include: "workflow/rules/latents.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/generate.smk"
 include: "workflow/rules/score.smk"
+include: "workflow/rules/learn.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"

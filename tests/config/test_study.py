@@ -14,6 +14,7 @@ from condense.plan.plan import Plan
 ROOT = Path(__file__).parents[2]
 CONFIGS = [
     "config.yaml",
+    "examples/cifar10/config.yaml",
     "examples/digits/config.yaml",
     "examples/imagenette/config.yaml",
     "examples/quick/config.yaml",
@@ -91,7 +92,7 @@ def test_a_fault_is_one_sentence_that_names_the_key(config, key, value, sentence
 
 
 def test_rows_follow_the_config_and_ceiling_and_floor_have_their_own_budget(config):
-    rows = study.load(config).rows("100")
+    rows = study.load(config).rows("100", "generator")
     assert [(run.method, run.learner.name, run.budget) for run in rows[:4]] == [
         ("full", "sit-tiny", "all"),
         ("random", "sit-tiny", "100"),

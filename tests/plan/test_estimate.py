@@ -89,7 +89,8 @@ def needs(name: str, methods: list[str], **changes) -> Needs:
     comparison = next(iter(config["comparisons"].values()))
     comparison["methods"], comparison["generators"] = methods, comparison["generators"][:1]
     loaded = study.load(config)
-    return Needs(loaded, 100, 10, {run for budget in loaded.comparisons for run in loaded.rows(budget)})
+    runs = {run for budget in loaded.comparisons for run in loaded.rows(budget, "generator")}
+    return Needs(loaded, 100, 10, runs)
 
 
 def test_the_training_of_a_generator_that_ranks_is_counted_and_its_samples_are_not():

@@ -10,18 +10,22 @@ import yaml
 
 from condense.base import digest
 from condense.config.learners import KINDS
-from condense.config.study import Study
+from condense.config.metrics import BY_KIND
+from condense.config.published import FILES, PROTOCOL, SAME
 from condense.plan.files import SCORES
 from condense.plan.layout import DESCRIBE
 from condense.plan.plan import Plan, environment
 from condense.plan.rule_inputs import RuleInputs
 from condense.plan.rule_options import RuleOptions
+from condense.plan.targets import COMPARED, FIGURES
+from condense.reporting.cost import USE
 from condense.reporting.learners import PRESENTATIONS
 from sources import RULES
 
 ROOT = Path(__file__).parents[2]
 PARTS = {"options": RuleOptions, "inputs": RuleInputs}
 WILDCARDS = {
+    "student": "convnet-3",
     "method": "d2c",  # it has a checkpoint, scores of images, ...
     "generator": "dit-l-2",
     "budget": "10k",
@@ -62,7 +66,11 @@ def test_a_rule_asks_the_study_for_nothing_else(rule):
 
 @pytest.fixture
 def config():
-    return yaml.safe_load((ROOT / "config.yaml").read_text())
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config["images"]["validation"] = 0.1
+    config["students"] = {"convnet-3": {"resolution": 64}}
+    config["comparisons"]["10k"]["students"] = ["convnet-3"]
+    return config
 
 
 @pytest.mark.parametrize(
@@ -91,12 +99,12 @@ def test_a_method_without_images_is_known_by_its_kind_and_not_by_its_path(config
     assert pairs == ["results/figures/pairs/dit-l-2/nil/10k/seed0.png"]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if f"{kind}s" in Study.model_fields])
-def test_each_kind_of_learner_that_a_study_has_is_known_everywhere(config, kind):
-    """Its settings, what describes them, where its scores lie, and how they are told."""
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_learner_is_known_everywhere(config, kind):
+    """Its settings, what describes them, where its scores lie, what they cost and how they are told."""
     study = Plan(config).study
     assert study.learners()[kind] is getattr(study, f"{kind}s")
-    for table in (DESCRIBE, SCORES, PRESENTATIONS):
+    for table in (DESCRIBE, SCORES, PRESENTATIONS, USE, COMPARED, FIGURES, SAME, PROTOCOL, FILES, BY_KIND):
         assert kind in table
 
 

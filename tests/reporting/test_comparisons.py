@@ -71,7 +71,7 @@ def published_fids(config: dict, budget: str, folder: Path) -> dict[tuple[str, s
         "recall": 1.0,
     }
     paths = []
-    for number, run in enumerate(plan.study.rows(budget)):
+    for number, run in enumerate(plan.study.rows(budget, "generator")):
         paths.append(folder / f"{number}.csv")
         write_table(pd.DataFrame([run.names() | scores]), paths[-1])
     options = shlex.split(plan.options.table(budget))

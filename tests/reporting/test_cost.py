@@ -37,7 +37,8 @@ def costs(benchmarks: Path, method: str, **settings) -> dict:
     entries = table_layout(study.load(config), "cost").entries
     entry = next(entry for entry in entries if entry.run.method == method)
     names = {"generator": "sit-tiny", "origin": "sit-tiny", "budget": "100", "seed": "0"}
-    return run_costs(benchmarks, 2, entry.needs, method=method, encoder=entry.paths[0][1], **names)
+    encoder = entry.paths[0][1]
+    return run_costs(benchmarks, "generator", 2, entry.needs, method=method, encoder=encoder, **names)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import yaml
 from condense.base.tables import read_table, write_table
 from condense.config import study
 from condense.config.learners import Learner, Run
-from condense.plan.layout import describe_generator, table_layout
+from condense.config.students import Student
+from condense.plan.layout import describe_generator, describe_student, table_layout
 from condense.reporting.layout import Entry, TableLayout
-from condense.reporting.learners import PRESENTATIONS, Presentation
 from condense.reporting.projection import project
 from condense.reporting.scores import read_scores
 from condense.reporting.typeset import Sheet
@@ -34,16 +34,9 @@ def test_every_layout_survives_the_command_line(imagenet):
 
 
 @pytest.fixture
-def mixed(imagenet, monkeypatch):
-    """A table of a generator and a student, as a study that has students would lay it out."""
-    accuracy = Presentation(
-        compared=("accuracy",),
-        context=("images", "network", "labels"),
-        scored_by=("labels",),
-        settings="{network}, {epochs} epochs",
-        scoring=", labels {labels}",
-    )
-    monkeypatch.setitem(PRESENTATIONS, "student", accuracy)
+def mixed(imagenet):
+    """A table of a generator and a student."""
+    student = Student(resolution=64, network={"architecture": "resnet-ap", "depth": 10})
     learners = (Learner("generator", "dit-l-2"), Learner("student", "resnet"))
     runs = [Run(method, learner, "10k") for learner in learners for method in ("random", "gadc")]
     return TableLayout(
@@ -59,7 +52,7 @@ def mixed(imagenet, monkeypatch):
         entries=tuple(Entry(run, "10k", {0: (run.method, "")}, ()) for run in runs),
         learners={
             "generator": {"dit-l-2": describe_generator("dit-l-2", imagenet.generators["dit-l-2"])},
-            "student": {"resnet": {"network": "resnet18", "epochs": 300}},
+            "student": {"resnet": describe_student("resnet", student)},
         },
     )
 
@@ -79,24 +72,26 @@ def test_a_table_holds_students_beside_generators(mixed, tmp_path):
     generators = scores(
         tmp_path, {"generator": "dit-l-2"}, fid=4.0, detector="net", reference="batch", **MACHINE
     )
-    students = scores(tmp_path, {"student": "resnet"}, accuracy=60.0, labels="soft")
+    students = scores(tmp_path, {"student": "resnet"}, accuracy=60.0, **MACHINE)
     every = read_scores([*generators, *students])
     layout = TableLayout.from_json(mixed.to_json())
     write_table(project(layout, every), tmp_path / "t.csv")
     table = read_table(tmp_path / "t.csv")
     assert [*table.columns[:5]] == ["table", "method", "generator", "student", "budget"]
     assert table.columns[-1] == "network" and [*table.columns].count("labels") == 1
+    assert table["network"].fillna("").tolist() == ["", "", "resnet-ap-10", "resnet-ap-10"]
     assert table["mean"].tolist() == [4.0, 5.0, 60.0, 61.0]
     assert table["metric"].tolist() == ["fid", "fid", "accuracy", "accuracy"]
     assert table["generator"].fillna("").tolist() == ["dit-l-2", "dit-l-2", "", ""]
     assert table["student"].fillna("").tolist() == ["", "", "resnet", "resnet"]
-    assert table["labels"].tolist() == ["balanced", "balanced", "soft", "soft"]
+    assert table["labels"].tolist() == ["balanced", "balanced", "hard", "hard"]
     text = Sheet(layout, table, every, None).markdown()
     assert "| Method | dit-l-2 FID | resnet Accuracy (%) |" in text
     assert "| gadc | 5.00 | **61.0** |" in text
     assert "dit-l-2: 100,000 steps of 128 images" in text
     assert "in the features of net against batch; trained on cpu (pinned)." in text
-    assert "resnet: resnet18, 300 epochs, labels soft." in text
+    student = "resnet: resnet-ap-10, recipe dc, 300 epochs, 64 pixels, hard labels; trained on cpu (pinned)."
+    assert student in text
     assert "gadc less random, FID, dit-l-2, 10k: measured +1.00" in text
     assert "gadc less random, Accuracy (%), resnet, 10k: measured +1.0" in text
 
@@ -111,7 +106,7 @@ def test_a_table_of_students_has_no_column_of_generators(mixed, tmp_path):
             "learners": {"student": mixed.learners["student"]},
         }
     )
-    every = read_scores(scores(tmp_path, {"student": "resnet"}, accuracy=60.0, labels="soft"))
+    every = read_scores(scores(tmp_path, {"student": "resnet"}, accuracy=60.0))
     table = project(layout, every)
     assert "generator" not in table and "fid" not in table["metric"].tolist()
     assert table["mean"].tolist() == [60.0, 61.0]

@@ -178,3 +178,53 @@ rule plot_distances:
     shell:
         "exec python -m condense plot-distances {input}"
         " --output {output.png} --output {output.svg} > {log} 2>&1"
+
+
+rule plot_learning:
+    """Draw loss and accuracy of a comparison's students over epochs."""
+    input:
+        lambda wildcards: PLAN.inputs.plot_learning(wildcards.budget),
+    output:
+        png=report(
+            "results/figures/learning_{budget}.png",
+            caption="../report/learning.rst",
+            category="Training",
+            labels={"figure": "accuracy", "budget": "{budget}"},
+        ),
+        svg="results/figures/learning_{budget}.svg",
+    log:
+        "logs/plot_learning/{budget}.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    params:
+        code=code("reporting.classifiers.plot_learning"),
+    shell:
+        "exec python -m condense plot-learning {input}"
+        " --output {output.png} --output {output.svg} > {log} 2>&1"
+
+
+rule plot_confusion:
+    """Draw which class a student takes for which."""
+    input:
+        confusion="results/accuracies/{student}/{method}/{budget}/seed{seed}.confusion.csv",
+        subset="results/subsets/{method}/{budget}.csv",
+    output:
+        png=report(
+            "results/figures/confusion/{student}/{method}/{budget}/seed{seed}.png",
+            caption="../report/confusion.rst",
+            category="Confusion",
+            subcategory="{student}",
+            labels={"method": "{method}", "budget": "{budget}", "seed": "{seed}"},
+        ),
+        svg="results/figures/confusion/{student}/{method}/{budget}/seed{seed}.svg",
+    log:
+        "logs/plot_confusion/{student}/{method}/{budget}/seed{seed}.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    params:
+        code=code("reporting.classifiers.plot_confusion"),
+    shell:
+        "exec python -m condense plot-confusion {input.confusion}"
+        " --output {output.png} --output {output.svg} > {log} 2>&1"

@@ -1,10 +1,11 @@
-"""Tables of a study: which runs meet in a table, and in which of its cells (config key `tables`)."""
+"""Tables of a study: which runs meet in a table, and in which of its cells."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from condense.config.learners import KINDS, Learner, Run
+from condense.config.learners import KINDS, Kind, Learner, Run
 from condense.config.metrics import BY_KIND, metrics_of
 from condense.config.metrics import Name as MetricName
 from condense.config.names import Distinct
@@ -26,9 +27,44 @@ class Crossing(BaseModel):
 
     def learners(self) -> list[Learner]:
         """Generators and students, in order."""
-        generators = [Learner("generator", name) for name in self.generators or ()]
-        students = [Learner("student", name) for name in self.students or ()]
-        return generators + students
+        return _learners(self.generators, self.students)
+
+
+def _learners(generators: Sequence[str] | None, students: Sequence[str] | None) -> list[Learner]:
+    """Generators, then students."""
+    kinds: tuple[tuple[Kind, Sequence[str] | None], ...] = (("generator", generators), ("student", students))
+    return [Learner(kind, name) for kind, names in kinds for name in names or ()]
+
+
+class Comparison(BaseModel):
+    """Rows of `results/fid_{budget}.csv` and of `results/accuracy_{budget}.csv`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    methods: Distinct[str] = Field(description="Methods, in the order of the rows.")
+    generators: Distinct[str] = Field([], description="Generators; each is trained on each method's images.")
+    students: Distinct[str] = Field([], description="Students, likewise.")
+
+    def learners(self) -> list[Learner]:
+        """Generators and students, in order."""
+        return _learners(self.generators, self.students)
+
+    @model_validator(mode="after")
+    def compares_learners(self) -> "Comparison":
+        """Something is trained on the subsets."""
+        if not self.learners():
+            raise ValueError("a comparison needs generators or students")
+        return self
+
+
+class Subsets(BaseModel):
+    """Rows of `results/subsets.csv`: what is measured of subsets before anything is trained on them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    measure: str = Field(description="Name of the gadc method in whose features and by whose objective.")
+    methods: Distinct[str] = Field(description="Methods, in the order of the rows.")
+    budgets: Distinct[str] = Field(description="Budgets, in the order of the rows.")
 
 
 class Table(Crossing):

@@ -7,54 +7,68 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from condense.config.learners import Run
+from condense.config.learners import Kind, Run
 
 RESOURCES = Path(__file__).parents[1] / "resources"
-ORDER = ("GADC", "D2C")  # where two papers print a value, the first is meant
+FILES: dict[Kind, str] = {"generator": "published.csv", "student": "published_accuracies.csv"}
+ORDER = ("GADC", "D2C", "DC")  # where two papers print a value, the first is meant
 
-# by kind of learner: column of published.csv, and the key of the learner's description that must equal it
-SAME = {
+# by kind of learner: column of its file, and the key of the run's description that must equal it
+SAME: dict[Kind, dict[str, str]] = {
     "generator": {
+        "method": "method",
+        "budget": "budget",
         "generator": "architecture",
         "resolution": "resolution",
         "iterations": "training_steps",
         "recipe": "recipe",
     },
+    "student": {
+        "method": "kind_of_method",  # whatever a study calls it
+        "images_per_class": "images_per_class",
+        "dataset": "dataset",
+        "network": "network",
+        "resolution": "resolution",
+        "recipe": "recipe",
+        "labels": "labels",
+    },
 }
-PROTOCOL = {"generator": {"guidance": 1.5, "samples": 50_000}}  # by which the papers score
+# by which the papers score
+PROTOCOL: dict[Kind, dict[str, Any]] = {"generator": {"guidance": 1.5, "samples": 50_000}, "student": {}}
 
 
 @cache
-def values() -> list[dict[str, str]]:
-    """Every published value: where it stands, what it is about."""
-    return _read("published.csv")
+def values(kind: Kind) -> list[dict[str, str]]:
+    """Every published value of one kind of learner: where it stands, what it is about."""
+    return _read(FILES[kind])
 
 
 def digest() -> str:
     """Digest of the published values and notes: corrected ones make tables anew."""
-    content = b"".join((RESOURCES / name).read_bytes() for name in ("published.csv", "notes.csv"))
+    content = b"".join((RESOURCES / name).read_bytes() for name in (*FILES.values(), "notes.csv"))
     return hashlib.sha256(content).hexdigest()[:16]
 
 
 def published_methods() -> list[str]:
-    """Methods of which a value is published."""
-    return [*dict.fromkeys(row["method"] for row in values())]
+    """Methods of which a value is published for a generator, where papers and studies share names."""
+    return [*dict.fromkeys(row["method"] for row in values("generator"))]
 
 
 def find_value(run: Run, metric: str, about: Mapping[str, Any], table: str = "") -> dict[str, str] | None:
     """The published value of a run; None where no paper prints one for the same network and training.
 
-    `about` describes the run's learner; `run.budget` is the study's name of the budget. Of several values
-    the one in the paper's table of the given name is meant, else the first that is printed.
+    `about` describes the run's learner, and of a student the choice of its images too; `run.budget` is the
+    study's name of the budget. Of several values the one in the paper's table of the given name is meant,
+    else the first that is printed.
     """
     kind = run.learner.kind
-    if kind not in SAME or not PROTOCOL[kind].items() <= about.items():
+    known = {"method": run.method, "budget": run.budget} | {**about}
+    if not PROTOCOL[kind].items() <= known.items():
         return None
-    wanted = {"method": run.method, "budget": run.budget, "metric": metric}
-    wanted |= {column: str(about[key]) for column, key in SAME[kind].items()}
-    if "" in wanted.values():  # a network of no published size
+    wanted = {column: str(known[key]) for column, key in SAME[kind].items()} | {"metric": metric}
+    if "" in wanted.values():  # a network of no published size, a dataset without a name
         return None
-    found = [row for row in values() if wanted.items() <= row.items()]
+    found = [row for row in values(kind) if wanted.items() <= row.items()]
     found.sort(key=lambda row: (row["table"] != table, ORDER.index(row["source"])))
     return found[0] if found else None
 

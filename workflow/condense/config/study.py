@@ -13,9 +13,9 @@ from pydantic import (
 )
 
 from condense.base.errors import InputError
-from condense.config.crossing import Table
-from condense.config.learners import Kind, Learner, Run
-from condense.config.methods import Everything, Selector
+from condense.config.crossing import Comparison, Subsets, Table
+from condense.config.learners import Kind, Run
+from condense.config.methods import Everything, Nothing, Selector
 from condense.config.names import Distinct, Name, TableName
 from condense.config.objectives import OBJECTIVES, misfit
 from condense.config.published import published_methods
@@ -31,6 +31,7 @@ from condense.config.settings import (
     TextEncoder,
     Training,
 )
+from condense.config.students import Student
 from condense.config.weights import Weights, borrow
 
 Varied = Literal["encoder", "draw", "training", "sampling"]  # fits, draws of methods, trainings, their noise
@@ -67,21 +68,6 @@ class Generator(Closed):
         return self
 
 
-class Comparison(Closed):
-    """Rows of `results/fid_{budget}.csv`."""
-
-    methods: Distinct[str] = Field(description="Methods, in the order of the rows.")
-    generators: Distinct[str] = Field(description="Generators; each method is trained with each of them.")
-
-
-class Subsets(Closed):
-    """Rows of `results/subsets.csv`: what is measured of subsets before anything is trained on them."""
-
-    measure: str = Field(description="Name of the gadc method in whose features and by whose objective.")
-    methods: Distinct[str] = Field(description="Methods, in the order of the rows.")
-    budgets: Distinct[str] = Field(description="Budgets, in the order of the rows.")
-
-
 class Study(Closed):
     """Everything a study's results depend on; the machine belongs in a profile."""
 
@@ -101,7 +87,11 @@ class Study(Closed):
     methods: dict[Name, Annotated[Method, Field(discriminator="kind")]] = Field(
         description="Ways to choose a subset."
     )
-    generators: dict[Name, Generator] = Field(description="Generators trained on the subsets.")
+    generators: dict[Name, Generator] = Field({}, description="Generators trained on the subsets.")
+    students: dict[Name, Student] = Field({}, description="Classifiers trained on the subsets.")
+    dataset: str | None = Field(
+        None, description="Name of these images in papers, as cifar10: to find their accuracies."
+    )
     detector: str = Field(description="Encoder in whose features samples are scored.")
     references: dict[int, str] = Field(
         {}, description="ADM reference batch (npz) by resolution; the study's own images where none is given."
@@ -121,7 +111,7 @@ class Study(Closed):
         False, description="Print the papers' numbers beside measured ones, where network and training agree."
     )
     comparisons: dict[str, Comparison] = Field(
-        description="By budget: what `results/fid_{budget}.csv` compares."
+        description="By budget: what `results/fid_{budget}.csv` and `accuracy_{budget}.csv` compare."
     )
     subsets: Subsets | None = Field(None, description="What `results/subsets.csv` compares.")
     tables: dict[TableName, Table] = Field({}, description="What `results/tables/{table}.csv` shows.")
@@ -135,6 +125,13 @@ class Study(Closed):
         return config
 
     @model_validator(mode="after")
+    def students_can_be_examined(self) -> "Study":
+        """A student needs images that it has not seen."""
+        if self.students and self.images.validation is None:
+            raise ValueError("students are examined on validation images: give images.validation")
+        return self
+
+    @model_validator(mode="after")
     def names_exist(self) -> "Study":
         """Every name that is used is defined."""
         for where, name, defined in self._mentions():
@@ -146,18 +143,23 @@ class Study(Closed):
     def _mentions(self) -> Iterator[tuple[str, str, Any]]:
         """Each use of a name: the key that uses it, the name, and the names that are defined."""
         yield "detector", self.detector, self.encoders
+        whole = [name for name, its in self.methods.items() if isinstance(its, Everything)]
         for name, method in self.methods.items():
             if method.encoder is not None:
                 yield f"methods.{name}.encoder", method.encoder, self.encoders
             if "difficulty" in method.needs:
                 yield f"methods.{name}.generator", method.generator, self.generators
-                whole = [other for other, its in self.methods.items() if isinstance(its, Everything)]
                 if not method.checkpoint:
                     yield f"methods.{name}.trained_on", method.trained_on, whole
         for name, generator in self.generators.items():
             yield f"generators.{name}.recipe", generator.recipe, {"plain": None} | self.recipes
             if generator.autoencoder:
                 yield f"generators.{name}.autoencoder", generator.autoencoder, self.autoencoders
+        for name, student in self.students.items():
+            for teacher in student.labels.teachers:
+                yield f"students.{name}.labels.teachers", teacher, self.encoders | self.students
+            if any(teacher in self.students for teacher in student.labels.teachers):
+                yield f"students.{name}.labels.trained_on", student.labels.trained_on, whole
         for name, recipe in self.recipes.items():
             if recipe.text_encoder:
                 yield f"recipes.{name}.text_encoder", recipe.text_encoder, self.text_encoders
@@ -173,8 +175,9 @@ class Study(Closed):
             yield "comparisons", budget, self.budgets
             for method in comparison.methods:
                 yield f"comparisons.{budget}.methods", method, self.methods
-            for generator in comparison.generators:
-                yield f"comparisons.{budget}.generators", generator, self.generators
+            for learner in comparison.learners():
+                where = f"comparisons.{budget}.{learner.kind}s"
+                yield where, learner.name, self.learners()[learner.kind]
         known = [*dict.fromkeys([*self.methods, *(published_methods() if self.published else ())])]
         for name, table in self.tables.items():
             for run in table.runs():
@@ -195,15 +198,20 @@ class Study(Closed):
 
     def learners(self) -> dict[Kind, dict[str, Any]]:
         """What the study trains on subsets: settings by kind and name."""
-        return {"generator": self.generators, "student": {}}
+        return {"generator": self.generators, "student": self.students}
 
-    def rows(self, budget: str) -> list[Run]:
-        """Run of each row of `results/fid_{budget}.csv`, in order; its budget is that of paths."""
+    def rows(self, budget: str, kind: Kind) -> list[Run]:
+        """Run of each row of a comparison of learners of a kind, in order; its budget is that of paths.
+
+        A student learns nothing from no image, so it has no run of a method that takes none.
+        """
         comparison = self.comparisons[budget]
         return [
-            Run(method, Learner("generator", generator), self.budget_of(method, budget))
-            for generator in comparison.generators
+            Run(method, learner, self.budget_of(method, budget))
+            for learner in comparison.learners()
             for method in comparison.methods
+            if learner.kind == kind
+            if kind == "generator" or not isinstance(self.methods[method], Nothing)
         ]
 
 
@@ -221,6 +229,8 @@ def _sentence(error: ValidationError) -> str:
     where = [str(part) for part in fault["loc"]]
     if where[:1] == ["methods"]:
         del where[2:3]  # the selector, which pydantic adds to the key
+    if where[:1] == ["students"] and where[2:3] == ["training"]:
+        del where[3:4]  # the recipe, likewise
     key = ".".join(part for part in where if part != "[key]") or "the study"
     if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"config.yaml: {key} is not a known key; correct its spelling or remove it."
@@ -232,7 +242,8 @@ def _sentence(error: ValidationError) -> str:
         return f"config.yaml: {key}.{said}."
     if fault["type"] == "union_tag_invalid":
         tag, tags = fault["ctx"]["tag"], fault["ctx"]["expected_tags"]
-        return f"config.yaml: {key}.kind: '{tag}' is none of {tags}."
+        name = fault["ctx"]["discriminator"].strip("'")
+        return f"config.yaml: {key}.{name}: '{tag}' is none of {tags}."
     what = fault["msg"].removeprefix("Value error, ")
     given = f" (given: {str(fault['input'])[:80]})" if where else ""
     return f"config.yaml: {key}: {what}{given}."

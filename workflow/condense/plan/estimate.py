@@ -32,9 +32,10 @@ def estimate(
 
     study = replicated(studies.load(yaml.safe_load(config.read_text(encoding="utf-8"))))
     counted, kinds, origin = count_images(study.images, config.parent)
-    runs = {run for budget in study.comparisons for run in study.rows(budget)}
+    runs = {run for budget in study.comparisons for run in study.rows(budget, "generator")}
     if tables:
         runs |= {run for table in study.tables for run in layout.runs(study, table)}
+        runs = {run for run in runs if run.learner.kind == "generator"}
     needs = Needs(study, images or counted, classes or kinds, runs)
     print(f"{len(runs)} runs x {len(study.seeds)} seeds, at {utilisation:.0%} of {teraflops:.0f} TFLOP/s,")
     given = "as given" if images and classes else origin

@@ -1,5 +1,6 @@
 """Files that stand behind the runs of a study, by its names."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -7,8 +8,12 @@ from condense.config.learners import Kind, Run
 from condense.config.methods import Nothing
 from condense.config.study import Study
 from condense.plan.replicates import of_seed
+from condense.students.recipes import by_images
 
-SCORES: dict[Kind, str] = {"generator": "results/scores/{generator}/{method}/{budget}/seed{seed}.csv"}
+SCORES: dict[Kind, str] = {
+    "generator": "results/scores/{generator}/{method}/{budget}/seed{seed}.csv",
+    "student": "results/accuracies/{student}/{method}/{budget}/seed{seed}.csv",
+}
 
 
 class Files:
@@ -72,6 +77,24 @@ class Files:
             return f"results/checkpoints/{method}.safetensors"
         budget = self.study.budget_of(chosen.trained_on, "")
         return found(chosen.generator, chosen.trained_on, budget, str(chosen.seed))
+
+    def teachers(self, student: str, budget: str, seed: str) -> list[str]:
+        """Files of a student's teachers; students that teach learnt from all images, with the same seed."""
+        labels = self.study.students[student].labels
+        names = labels.teachers
+        if labels.teacher_count is not None:
+            names = names[: by_images(labels.teacher_count, self.study.budgets.get(budget, math.inf))]
+        return [
+            f"results/encoders/{self.encoder(name, seed)}.safetensors"
+            if name in self.study.encoders
+            else self._teaching_student(name, labels.trained_on, seed)
+            for name in names
+        ]
+
+    def _teaching_student(self, name: str, method: str, seed: str) -> str:
+        """File of a student that teaches others."""
+        budget = self.study.budget_of(method, "")
+        return f"results/students/{name}/{self.method(method, seed)}/{budget}/seed{seed}.safetensors"
 
     def head(self, encoder: str) -> str:
         """File that turns an encoder's features into probabilities: its own, or a fitted head."""

@@ -1,12 +1,13 @@
 """Layouts of the study's tables: their runs, and what makes the results of learners comparable."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from condense.config.learners import Kind, Learner, Run
 from condense.config.metrics import COSTS
 from condense.config.objectives import OBJECTIVES
+from condense.config.students import Student, network_name, recipe_name
 from condense.config.study import Generator, Study
 from condense.plan.replicates import of_seed
 from condense.reporting.layout import Entry, TableLayout
@@ -39,7 +40,8 @@ def _entries(study: Study, name: str) -> Iterator[Entry]:
         chosen = study.methods.get(run.method)
         if chosen:
             own_budget = study.budget_of(run.method, run.budget)
-            yield Entry(run, own_budget, dict(_paths(study, run.method)), chosen.needs)
+            choice = describe_choice(study, run.method, run.budget)
+            yield Entry(run, own_budget, dict(_paths(study, run.method)), chosen.needs, choice)
         else:
             yield Entry(run, "", {}, ())
 
@@ -81,7 +83,36 @@ def describe_generator(name: str, generator: Generator) -> dict[str, Any]:
     }
 
 
-DESCRIBE: dict[Kind, Callable[[str, Any], dict[str, Any]]] = {"generator": describe_generator}
+def describe_student(name: str, student: Student) -> dict[str, Any]:
+    """A student: its network, recipe and labels, as papers name them."""
+    epochs = student.training.epochs
+    return {
+        "network": network_name(asdict(student.network)),
+        "origin": name,
+        "recipe": recipe_name(asdict(student.training)),
+        "resolution": student.resolution,
+        "labels": "soft" if student.labels.teachers else "hard",
+        "epochs": f"{epochs} epochs" if isinstance(epochs, int) else "epochs by images per class",
+    }
+
+
+DESCRIBE: dict[Kind, Callable[[str, Any], dict[str, Any]]] = {
+    "generator": describe_generator,
+    "student": describe_student,
+}
+
+
+def describe_choice(study: Study, method: str, budget: str) -> dict[str, Any]:
+    """What was chosen from what: dataset, kind of method and number of images, as papers name them.
+
+    Empty words, to which no published value belongs, where the dataset has no name or the method no budget.
+    """
+    own = study.budget_of(method, budget)
+    return {
+        "dataset": study.dataset or "",
+        "kind_of_method": study.methods[method].kind,
+        "images_per_class": study.budgets.get(own, ""),
+    }
 
 
 def architecture(generator: Generator) -> str:

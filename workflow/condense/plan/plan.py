@@ -74,11 +74,11 @@ class Plan:
             words |= {*OBJECTIVES} - {chosen.objective}
         return sorted(words)
 
-    def listing(self, shard: str) -> str:
+    def listing(self, shard: str, validation: bool = False) -> str:
         """Fingerprint of the folders of a shard: an image added or removed makes its index anew."""
         from condense.images.index import fingerprint
 
-        return fingerprint(self.study.images, shard)
+        return fingerprint(self.study.images, shard, validation)
 
     def settings(self) -> str:
         """Digest of every setting, defaults included: another default makes the complete config anew."""

@@ -8,6 +8,8 @@ from condense.plan.files import Files
 from condense.plan.layout import runs
 from condense.plan.targets import Targets
 
+INDEX, VALIDATION_INDEX = "results/index.csv", "results/validation_index.csv"
+
 
 class RuleInputs:
     """Inputs of each rule; a method takes the wildcards it needs as plain words."""
@@ -126,7 +128,30 @@ class RuleInputs:
 
     def table(self, budget: str) -> list[str]:
         """Scores of every run of a comparison."""
-        return self.files.scores(self.study.rows(budget))
+        return self.files.scores(self.study.rows(budget, "generator"))
+
+    def relabel(self, student: str, budget: str, seed: str) -> dict[str, str | list[str]]:
+        """All images that can be chosen, and a student's teachers."""
+        return {"index": INDEX, "teacher": self.files.teachers(student, budget, seed)}
+
+    def learn(self, student: str, method: str, budget: str, seed: str) -> dict[str, str | list[str]]:
+        """All images that can be chosen, those to examine on, and soft labels or those who give them."""
+        files: dict[str, str | list[str]] = {"index": INDEX, "validation_index": VALIDATION_INDEX}
+        labels = self.study.students[student].labels
+        if labels.teachers and labels.view == "image":
+            files["soft_labels"] = f"results/labels/{student}/{method}/{budget}/seed{seed}.safetensors"
+        elif labels.teachers:
+            files["teacher"] = self.files.teachers(student, budget, seed)
+        return files
+
+    def accuracies(self, budget: str) -> list[str]:
+        """Accuracy of every student of a comparison."""
+        return self.files.scores(self.study.rows(budget, "student"))
+
+    def plot_learning(self, budget: str) -> list[str]:
+        """Histories of the students of a comparison."""
+        pattern = "results/students/{student}/{method}/{budget}/seed{seed}.history.jsonl"
+        return self.files.of_runs(self.study.rows(budget, "student"), pattern)
 
     def tabulate(self, table: str) -> list[str]:
         """Scores of every run of a table."""
@@ -136,21 +161,21 @@ class RuleInputs:
         """Histories of the trainings behind a comparison, each once."""
         trainings = [
             replace(run, learner=Learner("generator", self.files.trained(run.learner.name)))
-            for run in self.study.rows(budget)
+            for run in self.study.rows(budget, "generator")
         ]
         pattern = "results/generators/{generator}/{method}/{budget}/seed{seed}.history.jsonl"
         return self.files.of_runs(dict.fromkeys(trainings), pattern)
 
     def plot_methods(self, generator: str, budget: str) -> list[str]:
         """A few images of each method of a comparison, drawn from one generator; of the first seed alone."""
-        drawn = [run for run in self.study.rows(budget) if run.learner.name == generator]
+        drawn = [run for run in self.study.rows(budget, "generator") if run.learner.name == generator]
         pattern = "results/figures/samples/{generator}/{method}/{budget}/seed{seed}.npz"
         return self.files.of_runs(drawn, pattern, self.study.seeds[:1])
 
     def plot_distances(self, budget: str) -> list[str]:
         """Distances of samples to training images, of each run of a comparison; of the first seed alone."""
         pattern = "results/scores/{generator}/{method}/{budget}/seed{seed}.distances.csv"
-        return self.files.of_runs(self.study.rows(budget), pattern, self.study.seeds[:1])
+        return self.files.of_runs(self.study.rows(budget, "generator"), pattern, self.study.seeds[:1])
 
     def plot_objective(self, budget: str) -> list[str]:
         """Diagnostics of a comparison's methods that minimise an objective."""

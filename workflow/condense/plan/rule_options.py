@@ -6,12 +6,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from condense.config.learners import Learner
+from condense.config.learners import Kind
 from condense.config.options import arguments
 from condense.config.settings import Autoencoder
 from condense.config.study import OWN_BUDGETS, Study
 from condense.plan.files import Files
-from condense.plan.layout import describe, table_layout
+from condense.plan.layout import describe, describe_choice, table_layout
 from condense.plan.replicates import replicate_of, sampling_of, training_seed
 
 
@@ -23,6 +23,10 @@ class RuleOptions:
         self.files = files
 
     def index(self) -> str:
+        """The images."""
+        return as_options(self.study.images)
+
+    def validation_index(self) -> str:
         """The images."""
         return as_options(self.study.images)
 
@@ -85,6 +89,21 @@ class RuleOptions:
         words = as_options(chosen.network, chosen.training, self.study.recipe_of(generator))
         return joined(named(objective=chosen.objective, seed=training_seed(self.study, seed)), words)
 
+    def relabel(self) -> str:
+        """The images."""
+        return as_options(self.study.images)
+
+    def learn(self, student: str, seed: str) -> str:
+        """The images; network, recipe and resolution of a student, and the seed of its training."""
+        chosen = self.study.students[student]
+        words = as_options(self.study.images, chosen.network, chosen.training)
+        return joined(words, named(resolution=chosen.resolution, seed=training_seed(self.study, seed)))
+
+    def examine(self, student: str, method: str, budget: str, seed: str) -> str:
+        """The images, and names of the run."""
+        names = named(student=student, method=replicate_of(method)[0], budget=budget, seed=seed)
+        return joined(as_options(self.study.images), names)
+
     def generate(self, generator: str, method: str, budget: str, seed: str) -> str:
         """The weights, and how images are drawn by them."""
         weights = named(weights=self.files.weights(generator, method, budget, seed))
@@ -124,9 +143,21 @@ class RuleOptions:
         """The budget, and where published values stand beside the measured ones, the generators."""
         if not self.study.published:
             return named(budget=budget)
-        learners = [Learner("generator", name) for name in self.study.comparisons[budget].generators]
-        about = {learner.name: describe(self.study, learner) for learner in learners}
-        return named(budget=budget, published=json.dumps(about))
+        return named(budget=budget, published=json.dumps(self._about(budget, "generator")))
+
+    def accuracies(self, budget: str) -> str:
+        """The budget, and where published values stand beside the measured ones, students and methods."""
+        if not self.study.published:
+            return named(budget=budget)
+        methods = self.study.comparisons[budget].methods
+        choices = {method: describe_choice(self.study, method, budget) for method in methods}
+        about = json.dumps(self._about(budget, "student"))
+        return named(budget=budget, published=about, choices=json.dumps(choices))
+
+    def _about(self, budget: str, kind: Kind) -> dict[str, Any]:
+        """Descriptions of a comparison's learners of a kind."""
+        learners = self.study.comparisons[budget].learners()
+        return {one.name: describe(self.study, one) for one in learners if one.kind == kind}
 
     def tabulate(self, table: str) -> str:
         """Layout of a table."""

@@ -2,9 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 
+from condense.config.learners import Kind
 from condense.config.methods import Gadc, Nothing
 from condense.config.study import Study
 from condense.plan.files import Files
+
+# by kind of learner: a comparison's tables, and figures of all its runs together
+COMPARED: dict[Kind, tuple[str, ...]] = {
+    "generator": ("fid", "scores"),
+    "student": ("accuracy", "accuracies"),
+}
+FIGURES: dict[Kind, tuple[str, ...]] = {"generator": ("losses", "distances"), "student": ("learning",)}
 
 
 class Targets:
@@ -17,7 +25,11 @@ class Targets:
     def tables(self) -> list[str]:
         """Every table of numbers."""
         paths = [
-            f"results/{kind}_{budget}.csv" for budget in self.study.comparisons for kind in ("fid", "scores")
+            f"results/{table}_{budget}.csv"
+            for budget in self.study.comparisons
+            for kind, tables in COMPARED.items()
+            for table in tables
+            if self.study.rows(budget, kind)
         ]
         paths += [f"results/tables/{name}.csv" for name in self.study.tables]
         return paths + ["results/subsets.csv"] * bool(self.study.subsets)
@@ -30,9 +42,10 @@ class Targets:
     def shown(self, budget: str = "") -> list[str]:
         """Tables and figures of one comparison, or of all of them with all that the study shows besides."""
         budgets = [budget] if budget else [*self.study.comparisons]
-        figures = ("losses", "distances", *["objective"] * bool(self.condensed(budgets[0])))
-        paths = ["results/config.yaml", *(f"results/fid_{b}.csv" for b in budgets)]
-        paths += [f"results/figures/{figure}_{b}.png" for b in budgets for figure in figures]
+        kinds = [(b, kind) for b in budgets for kind in COMPARED if self.study.rows(b, kind)]
+        paths = ["results/config.yaml", *(f"results/{COMPARED[kind][0]}_{b}.csv" for b, kind in kinds)]
+        paths += [f"results/figures/{figure}_{b}.png" for b, kind in kinds for figure in FIGURES[kind]]
+        paths += [f"results/figures/objective_{b}.png" for b in budgets if self.condensed(b)]
         paths += [
             f"results/figures/methods/{generator}/{b}.png"
             for b in budgets
@@ -41,6 +54,8 @@ class Targets:
         run = "{generator}/{method}/{budget}/seed{seed}.png"
         paths += self._of_runs(budgets, f"results/figures/samples/{run}")
         paths += self._of_runs(budgets, f"results/figures/pairs/{run}", trained=True)
+        confusion = "results/figures/confusion/{student}/{method}/{budget}/seed{seed}.png"
+        paths += self._of_runs(budgets, confusion, "student")
         return paths if budget else [*paths, *self._beyond()]
 
     def condensed(self, budget: str) -> list[str]:
@@ -63,9 +78,11 @@ class Targets:
         ]
         return [*dict.fromkeys(paths)]
 
-    def _of_runs(self, budgets: Iterable[str], pattern: str, trained: bool = False) -> list[str]:
+    def _of_runs(
+        self, budgets: Iterable[str], pattern: str, kind: Kind = "generator", trained: bool = False
+    ) -> list[str]:
         """Files of every run of some comparisons, each once; of those `trained` on images alone."""
-        runs = [run for budget in budgets for run in self.study.rows(budget)]
+        runs = [run for budget in budgets for run in self.study.rows(budget, kind)]
         if trained:
             runs = [run for run in runs if not isinstance(self.study.methods[run.method], Nothing)]
         return [*dict.fromkeys(self.files.of_runs(runs, pattern))]

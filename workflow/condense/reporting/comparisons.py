@@ -1,4 +1,4 @@
-"""Stage tables: scores of all runs gathered into `fid_{budget}.csv`, measured beside published."""
+"""Stage tables: scores of runs gathered into `fid_` and `accuracy_{budget}.csv`, beside published ones."""
 
 import json
 from collections.abc import Mapping
@@ -37,24 +37,51 @@ def table(
     write_table(summarise(runs, "generator", budget, about), output)
 
 
+def accuracies(
+    runs: Annotated[list[Path], typer.Argument(help="Accuracy of each run, in the order of the rows.")],
+    output: Annotated[
+        Path, typer.Option(help="One row per method and student: mean and deviation over seeds.")
+    ],
+    every: Annotated[Path, typer.Option(help="One row per run, with all that is needed to compare it.")],
+    budget: Annotated[str, typer.Option(help="Name of the budget.")],
+    published: Annotated[
+        str | None,
+        typer.Option(help="Print the papers' numbers beside the measured ones: the students, as JSON."),
+    ] = None,
+    choices: Annotated[
+        str, typer.Option(help="Dataset, kind and images per class of each method, likewise.")
+    ] = "{}",
+) -> None:
+    """Gather the accuracies of a comparison's students."""
+    found = read_scores(runs)
+    write_table(found, every)
+    about = None if published is None else json.loads(published)
+    write_table(summarise(found, "student", budget, about, json.loads(choices)), output)
+
+
 def columns(kind: Kind) -> list[str]:
     """Columns of the comparison of one kind of learner."""
-    metrics = PRESENTATIONS[kind].compared
+    told = PRESENTATIONS[kind]
     return [
-        *("method", kind, "budget", "images", "seeds"),
-        *(f"{metric}{suffix}" for metric in metrics for suffix in ("", "_std")),
-        *(f"published_{metric}" for metric in metrics),
+        *("method", kind, "budget", "images", *told.told, "seeds"),
+        *(f"{metric}{suffix}" for metric in told.compared for suffix in ("", "_std")),
+        *(f"published_{metric}" for metric in told.printed),
     ]
 
 
 def summarise(
-    runs: pd.DataFrame, kind: Kind, budget: str, about: Mapping[str, Mapping[str, Any]] | None
+    runs: pd.DataFrame,
+    kind: Kind,
+    budget: str,
+    about: Mapping[str, Mapping[str, Any]] | None,
+    choices: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> pd.DataFrame:
     """One row per method and learner, in order of appearance; `_std` is the sample deviation over seeds.
 
-    `about` describes each learner, and published values stand beside the measured ones; None leaves them out.
+    `about` describes each learner, `choices` what each method chose, and published values stand beside the
+    measured ones; with `about` None they are left out.
     """
-    rows = []
+    rows, presentation = [], PRESENTATIONS[kind]
     for (name, method), group in runs.groupby([kind, "method"], sort=False):
         run = Run(method, Learner(kind, name), budget)
         row = {
@@ -64,10 +91,12 @@ def summarise(
             "images": group["subset_images"].iloc[0],
             "seeds": len(group),
         }
-        for metric in PRESENTATIONS[kind].compared:
+        row |= {name: group[name].iloc[0] for name in presentation.told}
+        for metric in presentation.compared:
             row[metric] = group[metric].mean()
             row[f"{metric}_std"] = group[metric].std(ddof=1) if len(group) > 1 else None
-            found = None if about is None else find_value(run, metric, about[name])
+        for metric in presentation.printed if about is not None else ():
+            found = find_value(run, metric, {**about[name], **(choices or {}).get(method, {})})
             row[f"published_{metric}"] = None if found is None else float(found["value"])
         rows.append(row)
     return pd.DataFrame(rows, columns=columns(kind))

@@ -5,36 +5,50 @@ from pathlib import Path
 
 import pandas as pd
 
+from condense.config.learners import Kind
 from condense.config.metrics import COSTS
 
-STAGES = {  # measure: files under results/benchmarks
+CHOICE = {  # measure: files under results/benchmarks
     "feature_seconds": ["embed/{encoder}/*.tsv", "classify/{encoder}/*.tsv"],
     "selection_seconds": [
         *("margins/{encoder}.tsv", "difficulty/{method}/*.tsv", "select/{method}/{budget}/*.tsv")
     ],
-    "training_seconds": ["train/{origin}/{method}/{budget}/seed{seed}.tsv"],
-    "sampling_seconds": ["generate/{generator}/{method}/{budget}/seed{seed}/*.tsv"],
-    "scoring_seconds": [
-        "detect/{generator}/{method}/{budget}/seed{seed}.tsv",
-        "score/{generator}/{method}/{budget}/seed{seed}.tsv",
-    ],
 }
-
+USE: dict[Kind, dict[str, list[str]]] = {  # likewise
+    "generator": {
+        "training_seconds": ["train/{origin}/{method}/{budget}/seed{seed}.tsv"],
+        "sampling_seconds": ["generate/{generator}/{method}/{budget}/seed{seed}/*.tsv"],
+        "scoring_seconds": [
+            "detect/{generator}/{method}/{budget}/seed{seed}.tsv",
+            "score/{generator}/{method}/{budget}/seed{seed}.tsv",
+        ],
+    },
+    "student": {
+        "training_seconds": [
+            "relabel/{student}/{method}/{budget}/seed{seed}.tsv",
+            "learn/{student}/{method}/{budget}/seed{seed}.tsv",
+        ],
+        "scoring_seconds": ["examine/{student}/{method}/{budget}/seed{seed}.tsv"],
+    },
+}
+ON_GPUS = ("training_seconds", "sampling_seconds")
 SHARED = {  # by all methods of an encoder that have this need
     "classify/{encoder}/*.tsv": "probabilities",
     "margins/{encoder}.tsv": "margins",
 }
 
 
-def run_costs(folder: Path, gpus: int, needs: Sequence[str], **names: str) -> dict[str, float | None]:
-    """Costs of one run of a method with these `needs`; None where no benchmark file tells.
+def run_costs(
+    folder: Path, kind: Kind, gpus: int, needs: Sequence[str], **names: str
+) -> dict[str, float | None]:
+    """Costs of one run of a learner and a method with these `needs`; None where no benchmark file tells.
 
     A stage's seconds are the sum over its jobs; peak memory is the largest job's resident set; GPU hours are
     those of training and sampling, times the `gpus` that the training was done on.
     """
     found: dict[str, float | None] = dict.fromkeys(COSTS)
     peaks = []
-    for measure, patterns in STAGES.items():
+    for measure, patterns in (CHOICE | USE[kind]).items():
         mine = [pattern for pattern in patterns if SHARED.get(pattern) in (None, *needs)]
         files = [path for pattern in mine for path in sorted(folder.glob(pattern.format(**names)))]
         tables = [pd.read_csv(path, sep="\t", na_values="-") for path in files]
@@ -43,6 +57,7 @@ def run_costs(folder: Path, gpus: int, needs: Sequence[str], **names: str) -> di
             peaks += [float(table["max_rss"].iloc[-1]) for table in tables]
     peaks = [peak for peak in peaks if peak == peak]  # short jobs end before they are measured
     found["peak_memory"] = max(peaks, default=None)
-    if found["training_seconds"] is not None and found["sampling_seconds"] is not None:
-        found["gpu_hours"] = gpus * (found["training_seconds"] + found["sampling_seconds"]) / 3600
+    used = [found[measure] for measure in ON_GPUS if measure in USE[kind]]
+    if None not in used:
+        found["gpu_hours"] = gpus * sum(used) / 3600
     return found

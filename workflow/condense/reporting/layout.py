@@ -1,7 +1,7 @@
 """What the job that makes a table knows of the study: the table's keys, its runs, their learners."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -17,6 +17,7 @@ class Entry:
     own_budget: str  # the budget in paths; "" where the study has no such method, only a published value
     paths: Mapping[int, tuple[str, str]]  # by seed: the method in paths, and its encoder ("" for none)
     needs: tuple[str, ...]  # what the method looks at, as in `config.methods`
+    choice: Mapping[str, Any] = field(default_factory=dict)  # by which published values are found
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ class Presentation:
     scored_by: tuple[str, ...]  # those of them that its scores tell and its description does not
     settings: str  # the sentence about its description
     scoring: str  # the end of that sentence, about its scores
+    told: tuple[str, ...] = ()  # columns of its scores that comparisons show
+    printed: tuple[str, ...] = ()  # metrics that papers print
 
 
 PRESENTATIONS: dict[Kind, Presentation] = {
@@ -29,5 +31,15 @@ PRESENTATIONS: dict[Kind, Presentation] = {
             "{samples:,} samples by {sampler} in {steps} steps, guidance {guidance:g}, labels {labels}"
         ),
         scoring=", in the features of {detector} against {reference}; trained on {device} ({arithmetic})",
+        printed=("fid", "inception_score", "precision", "recall"),
+    ),
+    "student": Presentation(
+        compared=("accuracy", "last_accuracy"),
+        context=("images", "network", "recipe", "resolution", "labels", "device", "arithmetic"),
+        scored_by=("device", "arithmetic"),
+        settings="{network}, recipe {recipe}, {epochs}, {resolution} pixels, {labels} labels",
+        scoring="; trained on {device} ({arithmetic})",
+        told=("labels",),
+        printed=("accuracy",),
     ),
 }

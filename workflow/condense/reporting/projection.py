@@ -77,7 +77,7 @@ def _row(layout: TableLayout, entry: Entry, metric: str, mine: pd.DataFrame | No
         if row["images"] and "images_seen" in about:
             row["views"] = about["images_seen"] / row["images"]
         row |= {key: mine[key].iloc[0] for key in presentation.scored_by if key in mine}
-    if layout.published and (found := find_value(entry.run, metric, about, layout.name)):
+    if layout.published and (found := find_value(entry.run, metric, {**about, **entry.choice}, layout.name)):
         row |= {"published": float(found["value"]), "published_note": found["note"]}
         row["published_source"] = f"{found['source']} {found['table']}"
         row["published_recipe"] = found["recipe"]
@@ -92,9 +92,9 @@ def _costs(
     """Costs of a run, a list over seeds for each metric."""
     names = entry.run.names() | {"budget": entry.own_budget, "origin": about["origin"]}
     gpus = mine["gpus"] if "gpus" in mine else [0] * len(mine)
-    found = []
+    kind, found = entry.run.learner.kind, []
     for seed, count in zip(mine["seed"], gpus, strict=True):
         method, encoder = entry.paths[seed]
         names |= {"method": method, "encoder": encoder, "seed": str(seed)}
-        found.append(run_costs(folder, int(count), entry.needs, **names))
+        found.append(run_costs(folder, kind, int(count), entry.needs, **names))
     return {metric: [costs[metric] for costs in found] for metric in COSTS}

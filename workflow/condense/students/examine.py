@@ -14,10 +14,11 @@ from condense.base.progress import say
 from condense.base.tables import write_table
 from condense.config.options import take
 from condense.config.settings import Images
+from condense.config.students import network_name, recipe_name
 from condense.students.data import ImageSet, validation_set
 from condense.students.learn import ValidationIndex
 from condense.students.learner import predict
-from condense.students.student import Student, network_name, read_student, recipe_name
+from condense.students.student import TrainedStudent, read_student
 
 
 @take(images=Images)
@@ -32,6 +33,7 @@ def examine(
     method: Annotated[str, typer.Option(help="Name of the method whose images it was trained on.")] = "",
     student: Annotated[str, typer.Option(help="Name of the student.")] = "",
     budget: Annotated[str, typer.Option(help="Name of the budget.")] = "",
+    seed: Annotated[int, typer.Option(help="Seed of the study's replicate.", min=0)] = 0,
 ) -> None:
     """Measure a student's accuracy on held-out images, after its best and its last epoch."""
     keep_freed_memory()
@@ -40,14 +42,16 @@ def examine(
     data = validation_set(images, validation_index, best.preprocess).to(device)
     if data.classes != best.classes:
         raise InputError(f"{weights} was trained on other classes than those of the validation images.")
-    counts, last_counts = (_confusion(one, data) for one in (best, last))
     about = best.about
+    counts = _confusion(best, data)
+    # the last epoch is often the best, or the only one that was evaluated
+    last_counts = counts if about["best_epoch"] == about["epochs"] else _confusion(last, data)
     row = {
         "method": method,
         "student": student,
         "budget": budget,
-        "seed": about["seed"],
-        "images": about["images"],
+        "seed": seed,
+        "subset_images": about["images"],
         "labels": about["labels"],
         "accuracy": _accuracy(counts),
         "last_accuracy": _accuracy(last_counts),
@@ -58,6 +62,8 @@ def examine(
         "resolution": best.preprocess.side,
         "validation_images": len(data),
         "device": about["device"],
+        "arithmetic": about["arithmetic"],
+        "gpus": int(about["device"] != "cpu"),
     }
     write_table(pd.DataFrame([row]), output)
     if confusion is not None:
@@ -67,7 +73,7 @@ def examine(
     say(f"accuracy {row['accuracy']:.2f}%, last epoch {row['last_accuracy']:.2f}% -> {output}")
 
 
-def _confusion(student: Student, data: ImageSet) -> Tensor:
+def _confusion(student: TrainedStudent, data: ImageSet) -> Tensor:
     """Number of images int64 [classes, classes] by their class and the class they are taken for."""
     scale = (student.preprocess.mean, student.preprocess.std)
     mean, std = (torch.tensor(value, device=data.labels.device)[:, None, None] for value in scale)

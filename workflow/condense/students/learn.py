@@ -12,11 +12,12 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from condense.base import arithmetic
 from condense.base.digest import code
 from condense.base.errors import InputError, Unfinished
 from condense.base.memory import keep_freed_memory
 from condense.base.progress import say, track
-from condense.base.storage import file_digest, replacing
+from condense.base.storage import file_digest, locked, replacing
 from condense.config.options import take
 from condense.config.recipes import Dc, StudentTraining
 from condense.config.settings import Images
@@ -24,8 +25,8 @@ from condense.config.students import StudentNetwork
 from condense.images.preprocess import Preprocess
 from condense.students.augment import Augmentation
 from condense.students.data import ImageSet, colour_statistics, prepared, training_set, validation_set
-from condense.students.learner import COLUMNS, StudentTrainer
-from condense.students.networks import initialised
+from condense.students.learner import COLUMNS, StudentTrainer, Teach
+from condense.students.networks import initialised, layout
 from condense.students.recipes import Course
 from condense.students.relabel import (
     IndexFile,
@@ -83,28 +84,25 @@ def learn(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     data, validation = data.to(device), validation.to(device)
     learner = _learner(data, network, training, preprocess, seed)
-    if teacher:
-        members = [read_teacher(path, data.classes, device) for path in teacher]
-        learner.teach = OnlineLabels(members, learner.augmentation.mean, learner.augmentation.std)
-    elif soft_labels:
-        learner.teach = read_labels(soft_labels, data)
-    folder = state_folder or output.with_suffix(".state")
-    folder = folder / hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-    _take_up(learner, folder, identity)
-    _advance(learner, validation, folder, identity, began + 60 * minutes)
-    if history is not None:
-        _write_history(learner, history)
-    about = {"recipe": asdict(training), "seed": seed, "labels": "soft" if soft else "hard"}
-    _write(output, learner, network, preprocess, about)
+    learner.teach = _teach(learner, teacher, soft_labels)
+    states = state_folder or output.with_suffix(".state")
+    folder = states / hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+    with locked(states):
+        _take_up(learner, folder, identity)
+        _advance(learner, validation, folder, identity, began + 60 * minutes)
+        if history is not None:
+            _write_history(learner, history)
+        about = {"recipe": asdict(training), "seed": seed, "labels": "soft" if soft else "hard"}
+        _write(output, learner, network, preprocess, about)
+        _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    """Remove the states of a finished run, and their folders; those of other runs may be there."""
     state.clear(folder)
-    _remove_if_empty(folder, folder.parent)
-
-
-def _remove_if_empty(*folders: Path) -> None:
-    """Remove folders of states; those of other runs may be there."""
-    for folder in folders:
+    for empty in (folder, folder.parent):
         with suppress(OSError):
-            folder.rmdir()
+            empty.rmdir()
 
 
 def _check_labels(soft: bool, loss: str) -> None:
@@ -153,11 +151,20 @@ def _learner(
     device = data.labels.device
     mean, std = (torch.tensor(value, device=device) for value in (preprocess.mean, preprocess.std))
     start = initialised(network, preprocess.side, len(data.classes), seed)
-    start.to(device, memory_format=torch.channels_last)
+    start.to(device, memory_format=layout(device))
     augmentation = Augmentation(training, preprocess.side, mean, std, seed)
     course = Course.of(training, len(data), len(data.classes))
     say(f"{course.epochs} epochs of {len(data)} images in batches of {course.batch} on {device}")
     return StudentTrainer(start, data, augmentation, course, seed)
+
+
+def _teach(learner: StudentTrainer, teacher: list[Path] | None, soft_labels: Path | None) -> Teach | None:
+    """Who gives the soft labels of views; None for hard ones."""
+    if teacher:
+        data, colours = learner.data, learner.augmentation
+        members = [read_teacher(path, data.classes, data.labels.device) for path in teacher]
+        return OnlineLabels(members, colours.mean, colours.std)
+    return soft_labels and read_labels(soft_labels, learner.data)
 
 
 def _take_up(learner: StudentTrainer, folder: Path, identity: dict[str, str]) -> None:
@@ -208,7 +215,7 @@ def _write(
     last = learner.history[-1, COLUMNS.index("accuracy")].item()
     about |= {"epochs": learner.epoch, "batch": learner.course.batch, "images": len(learner.data)}
     about |= {"best_epoch": learner.best_epoch, "accuracy": learner.best_accuracy, "last_accuracy": last}
-    about |= {"device": learner.data.labels.device.type}
+    about |= {"device": learner.data.labels.device.type, "arithmetic": arithmetic.describe()}
     weights = {"best": learner.best, "last": learner.examined.state_dict()}
     write_student(output, network, preprocess, learner.data.classes, weights, **about)
     best = f"{learner.best_accuracy:.2f}% after epoch {learner.best_epoch}"

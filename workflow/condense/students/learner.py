@@ -11,6 +11,7 @@ from condense.base.seeds import seed_of, stream
 from condense.students.augment import Augmentation, Views
 from condense.students.data import ImageSet
 from condense.students.losses import student_loss
+from condense.students.networks import layout
 from condense.students.recipes import Course
 
 COLUMNS = ("loss", "learning_rate", "accuracy")  # of an epoch; per cent, NaN where none was taken
@@ -79,7 +80,7 @@ class StudentTrainer:
         """Take an optimiser step on views of the images `chosen` [b]; the loss, on the device."""
         course = self.course
         soft = None if self.teach is None else self.teach(views, chosen)
-        logits = self.network(views.images.contiguous(memory_format=torch.channels_last))
+        logits = self.network(views.images.contiguous(memory_format=layout(views.images.device)))
         loss = student_loss(course.chosen, logits, self.data.labels[chosen], views.mix, soft)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -191,7 +192,8 @@ def predict(network: nn.Module, images: Tensor, plain: Callable[[Tensor], Tensor
     """Most probable class [n] of images uint8 [n, 3, h, h]."""
     training = network.training
     network.eval()
-    parts = (plain(part).contiguous(memory_format=torch.channels_last) for part in images.split(EXAMINED))
+    order = layout(images.device)
+    parts = (plain(part).contiguous(memory_format=order) for part in images.split(EXAMINED))
     guesses = torch.cat([network(part).argmax(1) for part in parts])
     network.train(training)
     return guesses

@@ -44,7 +44,7 @@ class Course:
         return done == self.epochs or (done % every == 0 and done > chosen.evaluate_from * self.epochs)
 
 
-def by_images(value: ByImages, per_class: int) -> int:
+def by_images(value: ByImages, per_class: float) -> int:
     """A number, or that of the first pair (images per class at most, number) that holds."""
     if isinstance(value, int):
         return value

@@ -1,6 +1,5 @@
 """The file of a trained student: its weights after the best and the last epoch, and what they expect."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,22 +10,15 @@ from torch import Tensor, nn
 
 from condense.base.artefacts import read_artefact, write_artefact
 from condense.base.errors import InputError
-from condense.config.recipes import as_published
 from condense.config.students import StudentNetwork
 from condense.images.preprocess import Preprocess
-from condense.students.networks import build
+from condense.students.networks import build, layout
 
 KIND = "student"
-UNCHANGED = (
-    "recipe",
-    "mean",
-    "std",
-    "checkpoint_minutes",
-)  # what a recipe leaves to the data and the machine
 
 
 @dataclass(frozen=True)
-class Student:
+class TrainedStudent:
     """A trained network [b, 3, s, s] -> [b, classes], and what an image must be for it."""
 
     network: nn.Module
@@ -49,7 +41,7 @@ def write_student(
     write_artefact(path, about, tensors)
 
 
-def read_student(path: Path, which: str = "best", device: torch.device | str = "cpu") -> Student:
+def read_student(path: Path, which: str = "best", device: torch.device | str = "cpu") -> TrainedStudent:
     """The network with its `best` or `last` weights, for use. Raises InputError for another file."""
     about, tensors = read_artefact(path, "a student", only=f"{which}.")
     if about.get("kind") != KIND:
@@ -59,21 +51,5 @@ def read_student(path: Path, which: str = "best", device: torch.device | str = "
     chosen = StudentNetwork(**about["network"] | {"weights": None})
     network = build(chosen, preprocess.side, len(about["classes"]))
     network.load_state_dict({name.removeprefix(f"{which}."): value for name, value in tensors.items()})
-    network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
-    return Student(network, preprocess, about["classes"], about)
-
-
-def recipe_name(recipe: dict[str, Any]) -> str:
-    """Name of the recipe that a student was trained by, and which of its settings were changed."""
-    own = json.loads(json.dumps(asdict(as_published(recipe["recipe"]))))  # as it was written
-    changed = [key for key, value in own.items() if key not in UNCHANGED and recipe.get(key) != value]
-    return " ".join([recipe["recipe"], *(["with other", ", ".join(changed)] if changed else [])])
-
-
-def network_name(network: dict[str, Any]) -> str:
-    """Name such as convnet-3, with the width and the normalisation where these are not the papers'."""
-    if network["model"]:
-        return network["model"] + (" from weights" if network["weights"] else "")
-    width = f"-w{network['width']}" if network["width"] else ""
-    norm = f"-{network['norm']}-norm" if network["norm"] != "instance" else ""
-    return f"{network['architecture']}-{network['depth']}{width}{norm}"
+    network.to(device, memory_format=layout(device)).eval().requires_grad_(False)
+    return TrainedStudent(network, preprocess, about["classes"], about)
