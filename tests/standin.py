@@ -32,6 +32,14 @@ class OnDevice(Tensor):
         """Also where no mode is, as in threads."""
         return _call(None, func, args, kwargs or {})
 
+    def __deepcopy__(self, memo: dict) -> "OnDevice":
+        """Copy of a leaf, as of a network's weights."""
+        made = self.detach().clone().requires_grad_(self.requires_grad)
+        if getattr(self, "_is_param", False):
+            made._is_param = True
+        memo[id(self)] = made
+        return made
+
 
 class Pretended(TorchFunctionMode):
     """What a block of code asked of the device."""
