@@ -16,6 +16,7 @@ import torch
 from commands import call
 from condense.base.artefacts import read_artefact, write_artefact
 from condense.base.errors import InputError, Unfinished
+from condense.base.storage import locked
 from condense.config.settings import Images
 from condense.encoders.encoder import encoder
 from condense.images.index import index, list_images, list_validation, validation_index
@@ -97,6 +98,14 @@ def test_a_folder_of_images_is_enough(folder, tmp_path):
     assert read_student(tmp_path / "chosen.safetensors").about["images"] == 30
     left = {path.name for path in tmp_path.iterdir() if path.suffix != ".lock"}
     assert left == {"chosen.safetensors", "student.safetensors"}
+
+
+def test_a_second_training_on_the_same_states_is_refused(folder, tmp_path):
+    output, states = tmp_path / "student.safetensors", tmp_path / "states"
+    with locked(states), pytest.raises(InputError, match=r"states is in use by process \d+ on .+ wait"):
+        call(learn, *minimal(folder, output, "--state-folder", states))
+    assert not output.exists()
+    call(learn, *minimal(folder, output, "--state-folder", states))
 
 
 def test_colours_are_standardised_by_the_images_to_choose_from_or_as_told(folder, tmp_path):
