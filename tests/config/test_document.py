@@ -49,6 +49,8 @@ def test_every_config_names_the_schema_in_its_first_line_and_obeys_it(path):
         {"methods": {"gadc": {"select": "gadc"}}},
         {"methods": {"gadc": {"kind": "gadc", "capacity": 0.5}}},
         {"methods": {"random": {"kind": "random", "alpha": 1}}},
+        {"students": {"convnet": {"resolution": 8, "training": {"recipe": "dcc"}}}},
+        {"students": {"convnet": {"resolution": 8, "training": {"epoch": 3}}}},
         {"generators": {"sit": {"weights": {"generator": "sit-tiny"}, "resolution": 8}}},
     ],
 )

@@ -33,7 +33,7 @@ class Borrower(BaseModel):
 class Written(Study):
     """A study as it is written: a generator with another's weights has nothing else but its sampling."""
 
-    generators: dict[Name, Generator | Borrower] = Field(description="Generators trained on the subsets.")
+    generators: dict[Name, Generator | Borrower] = Field({}, description="Generators trained on the subsets.")
 
 
 def schema(
@@ -55,6 +55,8 @@ def describe() -> dict[str, Any]:
         for member in kind["oneOf"]:  # the tag has no default in a config
             part = found["$defs"][member["$ref"].rpartition("/")[2]]
             part["required"] = [*dict.fromkeys(["kind", *part.get("required", [])])]
+    training = found["$defs"]["Student"]["properties"]["training"]
+    training["anyOf"] = training.pop("oneOf")  # a training that names no recipe is by `dc`
     return {"$schema": DRAFT, **found, "title": "Study of condense", "description": Study.__doc__}
 
 
