@@ -21,4 +21,12 @@ class Part:
         return import_module(f"benchmarks.gpu.{self.module}").figures(place, *self.given)
 
 
-PARTS = (Part("checks", "Each path on the device against the CPU, or against its definition", 3, "checks"),)
+PARTS = (
+    Part("checks", "Each path on the device against the CPU, or against its definition", 3, "checks"),
+    Part("training-dit", "Training of DiT-L/2 at 256 pixels", 5, "training", ("adm",)),
+    Part("training-sit", "Training of SiT-L/2 at 256 pixels", 5, "training", ("flow",)),
+    Part("sampling", "Sampling at 256 pixels, 250 steps, guidance 1.5", 4, "sampling"),
+    Part("selection", "GADC on 100 classes of 1,300 images, 2,048 features", 4, "selection"),
+    Part("scoring", "Scoring of 50,000 samples against 50,000 images, 2,048 features", 2, "scoring"),
+    Part("embedding", "Features of photographs, from JPEG files", 1, "embedding"),
+)
