@@ -107,11 +107,11 @@ def run(part: Part, place: Place, minutes: float) -> None:
 def work(words: list[str], log: Path, seconds: float, rehearsal: bool) -> int | None:
     """Status of the process of a part, which writes to a log; None where its time was up."""
     # beside other work on few cores, threads that spin while they wait cost more than they bring
-    threads = dict.fromkeys(THREADS, "1") if rehearsal else {}
+    threads = dict.fromkeys(THREADS, "1") | PASSIVE if rehearsal else {}
     with log.open("a", encoding="utf-8") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.gpu.work", *words],
-            env=os.environ | PASSIVE | threads,
+            env=os.environ | threads,
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -74,7 +74,7 @@ def made(folder: Path, place: Place) -> tuple[Encoder, Images, dict[str, list[Ro
     about |= {"precision": "float32", "classes": None}
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     write_artefact(folder / "encoder.safetensors", about, tensors)
-    write_images(folder / "images", *place.size((4, 256), (2, 3)), size=(500, 375), form="jpg")
+    write_images(folder / "images", *place.size((2, 256), (2, 3)), size=(500, 375), form="jpg")
     images, classes = Images(root=str(folder / "images")), {}
     for row in list_images(images):
         classes.setdefault(row.cls, []).append(row)

@@ -39,7 +39,6 @@ def figures(place: Place) -> list[Figure]:
     return found
 
 
-@torch.inference_mode()
 def measure(objective: str, ours: bool, operations: float, place: Place) -> Outcome:
     """Images per second, from fewer steps, for which the sampler takes as long each."""
     torch._dynamo.reset()
@@ -57,7 +56,8 @@ def measure(objective: str, ours: bool, operations: float, place: Place) -> Outc
         sampling = Sampling(images=batch, sampler=sampler, steps=steps)
         call = partial(draw, predict, place.device, list(range(batch)), chosen.shape, sampling)
     else:
-        call = partial(SAMPLERS[sampler], predict, start, steps, lambda step: torch.randn_like(start))
+        plain = torch.inference_mode()(SAMPLERS[sampler])
+        call = partial(plain, predict, start, steps, lambda step: torch.randn_like(start))
     once(call, place)
     seconds = min(once(call, place) for _ in range(place.size(2, 1)))
     rate = batch / (seconds * STEPS / steps)

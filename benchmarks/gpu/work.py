@@ -16,27 +16,31 @@ from benchmarks.gpu.parts import PARTS
 def work(figures: list[Figure], record: Record) -> None:
     """Measure the figures that are neither measured nor failed; what fails is kept as that."""
     for figure in figures:
-        if figure.name in record.rows:
-            continue
-        record.put(figure)
-        began = time.perf_counter()
-        try:
-            outcome = figure.measure()
-        except Exception as error:
-            traceback.print_exc()
-            record.put(figure, error=last_line(error))
-            if isinstance(error, torch.AcceleratorError):
-                sys.exit(1)  # nothing works in this process any more
-            continue
-        seconds = round(time.perf_counter() - began, 1)
-        failure = {}
-        if figure.most and not outcome.value <= figure.predicted:
-            failure = {"error": f"{outcome.value:.3g} is above {figure.predicted:g}"}
-        record.put(figure, seconds=seconds, **failure or asdict(outcome))
-        print(f"{figure.name}: {outcome.value:.4g} {figure.unit} after {seconds} s", flush=True)
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        if figure.name not in record.rows:
+            attempt(figure, record)
+            gc.collect()  # what a figure that failed has left on the device too
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+
+def attempt(figure: Figure, record: Record) -> None:
+    """Measure one figure."""
+    record.put(figure)
+    began = time.perf_counter()
+    try:
+        outcome = figure.measure()
+    except Exception as error:
+        traceback.print_exc()
+        record.put(figure, error=last_line(error))
+        if isinstance(error, torch.AcceleratorError):
+            sys.exit(1)  # nothing works in this process any more
+        return
+    seconds = round(time.perf_counter() - began, 1)
+    failure = {}
+    if figure.most and not outcome.value <= figure.predicted:
+        failure = {"error": f"{outcome.value:.3g} is above {figure.predicted:g}"}
+    record.put(figure, seconds=seconds, **failure or asdict(outcome))
+    print(f"{figure.name}: {outcome.value:.4g} {figure.unit} after {seconds} s", flush=True)
 
 
 def main() -> None:
