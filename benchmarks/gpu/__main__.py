@@ -67,7 +67,7 @@ def main() -> None:
         with replacing(folder / "table.md") as beside:
             beside.write_text(table(PARTS, place), encoding="utf-8")
     print(f"\n{(folder / 'table.md').read_text(encoding='utf-8')}" if len(left) < len(parts) else "")
-    failed = [part.name for part in parts if part.name not in left and not complete(part, place)]
+    failed = [part.name for part in parts if part.name not in left and not record_of(part, place).complete]
     if failed:
         sys.exit(f"Failed: {', '.join(failed)}; see {folder}/PART.log, run again to repeat what failed.")
     if left:
@@ -75,31 +75,29 @@ def main() -> None:
         sys.exit(75)
 
 
-def complete(part: Part, place: Place) -> bool:
-    """Whether every figure of a part is measured."""
-    record = Record(place.folder / f"{part.name}.json", place)
-    return all(record.has(figure.name) for figure in part.figures(place))
+def record_of(part: Part, place: Place) -> Record:
+    """What is known of a part."""
+    return Record(place.folder / f"{part.name}.json", place)
 
 
 def run(part: Part, place: Place, minutes: float) -> None:
     """Measure what is left of a part; a process that dies is followed by another for the figures after."""
-    if complete(part, place):
+    record = record_of(part, place)
+    if record.complete:
         print(f"{part.name}: done before", flush=True)
         return
-    path, deadline = place.folder / f"{part.name}.json", time.monotonic() + 60 * minutes
-    record = Record(path, place)
     record.forget_failures()
     record.save()
+    log, deadline = record.path.with_suffix(".log"), time.monotonic() + 60 * minutes
     words = [part.name, str(place.folder), str(place.data), "toy" if place.rehearsal else "real"]
     print(f"{part.name}: at most {minutes:g} minutes", flush=True)
     tried = -1
-    while len(Record(path, place).rows) > tried:  # else the process died before it tried another figure
-        tried = len(Record(path, place).rows)
-        status = work(words, path.with_suffix(".log"), deadline - time.monotonic(), place.rehearsal)
-        reason = (
-            f"stopped after {minutes:g} minutes" if status is None else f"the process ended with {status}"
-        )
-        Record(path, place).end(reason)
+    while len(record.rows) > tried:  # else the process died before it tried another figure
+        tried = len(record.rows)
+        status = work(words, log, deadline - time.monotonic(), place.rehearsal)
+        record = record_of(part, place)
+        ended = f"the process ended with {status}"
+        record.end(f"stopped after {minutes:g} minutes" if status is None else ended)
         if status in (0, None):
             return
 

@@ -14,7 +14,7 @@ from benchmarks.gpu.stages import stage
 from benchmarks.gpu.timing import once
 from condense.base.storage import replacing
 from condense.config.settings import Sampling
-from condense.scoring.score import Run
+from condense.scoring.score import RunNames
 
 ROWS, GAP = 6, 8  # samples of a class in a picture; pixels between methods
 EXPECTED = {
@@ -72,7 +72,7 @@ def compare(study: Study, samples: Path, folder: Path, sampling: Sampling) -> pd
     found = {"samples": [samples], "encoder": detector, "head": detector, "index": study.index}
     stage("detect")(**found, output=folder / "features.h5")
     stage("score")(
-        run=Run(),
+        run=RunNames(),
         sampling=sampling,
         references=[network / "reference.h5"],
         samples=folder / "features.h5",

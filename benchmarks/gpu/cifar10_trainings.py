@@ -10,7 +10,7 @@ from benchmarks.gpu.cifar10 import METHODS, PIXELS, RECIPE, REPLICATES, Study
 from benchmarks.gpu.figures import Figure, Outcome, Place
 from benchmarks.gpu.stages import stage
 from benchmarks.gpu.timing import once, seconds_of
-from benchmarks.gpu.training import Load
+from benchmarks.gpu.training import Load, operations
 from condense.base.storage import replacing
 from condense.training.data import Sources, read_latents
 from condense.training.examples import Examples
@@ -28,10 +28,10 @@ def figures(place: Place, seed: int) -> list[Figure]:
     study = Study(place)
     batch = study.training(1).batch
     load = Load("flow", study.network, place.size(32, 32), batch, batch, attached=False)
-    operations = load.operations()
-    rate = place.machine.bf16 * REACHED / operations
-    basis = f"{operations / 1e9:.0f} GFLOP an image, {REACHED:.0%} of the peak"
-    found = [Figure(f"speed, replicate {seed}", "images/s", rate, basis, partial(measure, study, operations))]
+    needed = operations(load)
+    rate = place.machine.bf16 * REACHED / needed
+    basis = f"{needed / 1e9:.0f} GFLOP an image, {REACHED:.0%} of the peak"
+    found = [Figure(f"speed, replicate {seed}", "images/s", rate, basis, partial(measure, study, needed))]
     for method in METHODS:
         expected = f"steps for {SECONDS} s at the speed measured"
         name = f"generator of {method}, replicate {seed}"
@@ -39,7 +39,7 @@ def figures(place: Place, seed: int) -> list[Figure]:
     return found
 
 
-def measure(study: Study, operations: float) -> Outcome:
+def measure(study: Study, needed: float) -> Outcome:
     """Images per second of the trainer; decides the number of steps where it is not decided."""
     torch._dynamo.reset()
     sources = Sources(read_latents(latents(study, "full", REPLICATES[0])))
@@ -54,7 +54,7 @@ def measure(study: Study, operations: float) -> Outcome:
         with replacing(decided) as beside:
             beside.write_text(json.dumps({"steps": steps}), encoding="utf-8")
     rate = training.batch / seconds
-    share = rate * operations / study.place.machine.bf16
+    share = rate * needed / study.place.machine.bf16
     return Outcome(rate, share, note=f"{steps_of(study):,} steps of {training.batch} for each generator")
 
 

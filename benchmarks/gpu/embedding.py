@@ -49,6 +49,7 @@ def model(place: Place) -> str:
     return place.size("resnet50", "test_resnet")
 
 
+@cache
 def count(place: Place) -> float:
     """Operations of an image."""
     import timm

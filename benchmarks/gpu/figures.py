@@ -70,6 +70,7 @@ class Record:
     def __init__(self, path: Path, place: Place) -> None:
         self.path = path
         self.about = {"device": name_of(place.device), "rehearsal": place.rehearsal, "versions": versions()}
+        self.names: list[str] = []
         self.rows: dict[str, dict[str, Any]] = {}
         if path.exists():
             held = json.loads(path.read_text(encoding="utf-8"))
@@ -78,7 +79,7 @@ class Record:
                     f"{path} holds figures of another machine or size ({held['device']}); "
                     "give another --output."
                 )
-            self.rows = held["figures"]
+            self.names, self.rows = held["names"], held["figures"]
 
     def put(self, figure: Figure, **found: Any) -> None:
         """Keep what is known of a figure now."""
@@ -89,24 +90,25 @@ class Record:
     def save(self) -> None:
         """Write the file."""
         with replacing(self.path) as beside:
-            beside.write_text(json.dumps(self.about | {"figures": self.rows}, indent=1), encoding="utf-8")
+            held = self.about | {"names": self.names, "figures": self.rows}
+            beside.write_text(json.dumps(held, indent=1), encoding="utf-8")
 
-    def has(self, name: str) -> bool:
-        """Whether a figure was measured."""
-        return "value" in self.rows.get(name, ())
+    @property
+    def complete(self) -> bool:
+        """Whether every figure of the part was measured; its process told their names."""
+        return bool(self.names) and all("value" in self.rows.get(name, ()) for name in self.names)
 
     def forget_failures(self) -> None:
         """Let figures that failed be measured again."""
         self.rows = {name: row for name, row in self.rows.items() if "value" in row}
 
-    def end(self, reason: str) -> bool:
-        """Give the figure that was begun and not ended a reason for it; tell whether there was one."""
+    def end(self, reason: str) -> None:
+        """Give the figure that was begun and not ended a reason for it."""
         begun = [row for row in self.rows.values() if not row.keys() & {"value", "error"}]
         for row in begun:
             row["error"] = reason
         if begun:
             self.save()
-        return bool(begun)
 
 
 def last_line(error: BaseException) -> str:

@@ -6,7 +6,7 @@ import torch
 
 from benchmarks.gpu.figures import Figure, Outcome, Place
 from benchmarks.gpu.timing import forget_peak, once, peak
-from benchmarks.gpu.training import CLASSES, load
+from benchmarks.gpu.training import CLASSES, load, operations
 from condense.base.compile import compile_network
 from condense.config.objectives import OBJECTIVES
 from condense.config.settings import Sampling
@@ -24,22 +24,22 @@ def figures(place: Place) -> list[Figure]:
     found = []
     for objective, facts in OBJECTIVES.items():
         # guidance evaluates the network twice; a training is three forward passes
-        operations = 2 * STEPS * load(place, objective, False).operations() / 3
+        needed = 2 * STEPS * operations(load(place, objective, False)) / 3
         ways = {"plain loop, TF32": place.machine.tf32 * EAGER, "condense": place.machine.bf16 * COMPILED}
         for way, reached in ways.items():
             found.append(
                 Figure(
                     f"{facts.family}-L/2, {facts.samplers[0]}, {way}",
                     "images/s",
-                    reached / operations,
-                    f"{operations / 1e12:.0f} TFLOP an image, {reached / 1e12:.0f} TFLOP/s",
-                    partial(measure, objective, way == "condense", operations, place),
+                    reached / needed,
+                    f"{needed / 1e12:.0f} TFLOP an image, {reached / 1e12:.0f} TFLOP/s",
+                    partial(measure, objective, way == "condense", needed, place),
                 )
             )
     return found
 
 
-def measure(objective: str, ours: bool, operations: float, place: Place) -> Outcome:
+def measure(objective: str, ours: bool, needed: float, place: Place) -> Outcome:
     """Images per second, from fewer steps, for which the sampler takes as long each."""
     torch._dynamo.reset()
     forget_peak(place)
@@ -61,4 +61,4 @@ def measure(objective: str, ours: bool, operations: float, place: Place) -> Outc
     once(call, place)
     seconds = min(once(call, place) for _ in range(place.size(2, 1)))
     rate = batch / (seconds * STEPS / steps)
-    return Outcome(rate, rate * operations / place.machine.bf16, peak(place), f"from {steps} steps")
+    return Outcome(rate, rate * needed / place.machine.bf16, peak(place), f"from {steps} steps")

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import torch
 import torch.nn.functional as F
@@ -55,19 +55,6 @@ class Load:
         """Shape of a latent."""
         return 4, self.side, self.side
 
-    def operations(self) -> float:
-        """Of an image's forward and backward pass, counted on the network without weights."""
-        with torch.device("meta"):
-            extra = (Captions(TOKENS, TEXT), Alignment()._replace(block=1)) if self.attached else ()
-            net = build(
-                self.network, self.shape, CLASSES, OBJECTIVES[self.objective].learned_variance, *extra
-            )
-            given = [torch.empty(1, *self.shape), torch.empty(1), torch.zeros(1, dtype=torch.long)]
-            given += [torch.empty(1, TOKENS, TEXT)] if self.attached else []
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            net(*given, **{"project": True} if self.attached else {})
-        return 3 * counter.get_total_flops()
-
     def sources(self) -> Sources:
         """Random latents, captions and features."""
         random = torch.Generator().manual_seed(0)
@@ -84,6 +71,20 @@ class Load:
     def recipe(self) -> Recipe:
         """The paper's, as far as the network is deep enough."""
         return Recipe(alignment_block=8 if self.network.size else 1)
+
+
+@cache
+def operations(chosen: Load) -> float:
+    """Operations of an image's forward and backward pass, counted on the network without weights."""
+    with torch.device("meta"):
+        extra = (Captions(TOKENS, TEXT), Alignment(block=1)) if chosen.attached else ()
+        learned = OBJECTIVES[chosen.objective].learned_variance
+        net = build(chosen.network, chosen.shape, CLASSES, learned, *extra)
+        given = [torch.empty(1, *chosen.shape), torch.empty(1), torch.zeros(1, dtype=torch.long)]
+        given += [torch.empty(1, TOKENS, TEXT)] if chosen.attached else []
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(*given, **{"project": True} if chosen.attached else {})
+    return 3 * counter.get_total_flops()
 
 
 def load(place: Place, objective: str, attached: bool) -> Load:
@@ -103,23 +104,23 @@ def figures(place: Place, objective: str) -> list[Figure]:
     }
     for attached in (False, True):
         chosen = load(place, objective, attached)
-        operations = chosen.operations()
+        needed = operations(chosen)
         for way, (reached, make) in ways.items():
-            basis = f"{operations / 1e9:.0f} GFLOP an image, {reached / 1e12:.0f} TFLOP/s"
+            basis = f"{needed / 1e9:.0f} GFLOP an image, {reached / 1e12:.0f} TFLOP/s"
             title = f"{name}, {'captions and alignment, ' if attached else ''}{way}"
-            measured = partial(measure, make, chosen, operations, place)
-            found.append(Figure(title, "images/s", reached / operations, basis, measured))
+            measured = partial(measure, make, chosen, needed, place)
+            found.append(Figure(title, "images/s", reached / needed, basis, measured))
     return found
 
 
 def measure(
-    make: Callable[[Load, Place], Callable[[], None]], chosen: Load, operations: float, place: Place
+    make: Callable[[Load, Place], Callable[[], None]], chosen: Load, needed: float, place: Place
 ) -> Outcome:
     """Images per second of a loop, its share of the peak and its memory."""
     torch._dynamo.reset()
     forget_peak(place)
     rate = chosen.batch / seconds_of(make(chosen, place), place)
-    return Outcome(rate, rate * operations / place.machine.bf16, peak(place))
+    return Outcome(rate, rate * needed / place.machine.bf16, peak(place))
 
 
 def ours(chosen: Load, place: Place) -> Callable[[], None]:

@@ -20,6 +20,7 @@ from condense.training.trainer import Trainer
 from condense.training.workers import Workers
 
 STEPS = 3
+APART = {SWITCH: "1", "GLOO_SOCKET_IFNAME": "lo"}  # no compiling, which takes longer; no network
 
 
 def two_ranks(device: torch.device) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -28,7 +29,7 @@ def two_ranks(device: torch.device) -> tuple[dict[str, Tensor], dict[str, Tensor
     with tempfile.TemporaryDirectory() as folder:
         words = [sys.executable, "-m", "benchmarks.gpu.two_ranks"]
         workers = [
-            subprocess.Popen([*words, str(rank), device.type, folder], env=os.environ | {SWITCH: "1"})
+            subprocess.Popen([*words, str(rank), device.type, folder], env=os.environ | APART)
             for rank in range(2)
         ]
         statuses = [worker.wait() for worker in workers]

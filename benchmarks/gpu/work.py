@@ -15,6 +15,8 @@ from benchmarks.gpu.parts import PARTS
 
 def work(figures: list[Figure], record: Record) -> None:
     """Measure the figures that are neither measured nor failed; what fails is kept as that."""
+    record.names = [figure.name for figure in figures]
+    record.save()
     for figure in figures:
         if figure.name not in record.rows:
             attempt(figure, record)

@@ -9,7 +9,7 @@ import yaml
 from condense.base.tables import read_table, write_table
 from condense.config import study
 from condense.config.learners import Learner, Run
-from condense.config.students import Student
+from condense.config.student import Student
 from condense.plan.layout import describe_generator, describe_student, table_layout
 from condense.reporting.layout import Entry, TableLayout
 from condense.reporting.projection import project

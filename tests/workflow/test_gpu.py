@@ -8,20 +8,26 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from benchmarks.gpu import __main__ as runner
 from benchmarks.gpu import checks, stage_checks
+from benchmarks.gpu import pack as packing
 from benchmarks.gpu.figures import Figure, Outcome, Place, Record
 from benchmarks.gpu.parts import PARTS
 from benchmarks.gpu.table import table
 from benchmarks.gpu.work import work
+from condense.base.errors import InputError
+from condense.config.settings import Images
+from condense.images.sources import source
 from sources import MODULES, ROOT, dotted
 from standin import Pretended, pretend
 
 # A machine with a GPU need not have these: what computes does without them.
 ABSENT = ("pydantic", "snakemake", "diffusers", "ot", "cleanfid", "torch_fidelity", "prdc", "datasets")
-STUDIES = {"config.study", "config.crossing", "config.document", "config.names", "config.weights"}
+STUDIES = {f"config.{name}" for name in ("study", "crossing", "document", "names", "weights", "student")}
 BLOCK = """
 import sys
 class Absent:
@@ -143,3 +149,46 @@ def test_a_run_without_a_gpu_says_what_to_do(without, tmp_path):
     command = [sys.executable, "-m", "benchmarks.gpu", "--output", tmp_path / "out"]
     done = subprocess.run(command, env=without, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and "--rehearse" in done.stderr
+
+
+def test_a_pack_holds_as_many_images_of_each_class_and_is_read_by_the_stages(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
+    table = packing.table_of(images, np.arange(20) % 4, ["cat", "bird", "frog", "deer"])
+    for split in ("train", "test"):
+        packing.write(table, tmp_path / f"{split}-00000-of-00001.parquet")
+    assert packing.pack(tmp_path, tmp_path / "out", {"train": 12, "test": 4}) > 0
+    settings = Images(source="parquet", root=str(tmp_path / "out" / "train.parquet"), image_column="img")
+    opened = source(settings)
+    assert opened.classes() == ["bird", "cat", "deer", "frog"]
+    assert [len(opened.images(name)) for name in opened.classes()] == [3, 3, 3, 3]
+    path, _ = opened.images("cat")[0]
+    assert (np.asarray(opened.open(path)) == images[0]).all()
+    with pytest.raises(InputError, match="too few"):
+        packing.pack(tmp_path, tmp_path / "out", {"train": 40, "test": 4})
+
+
+@pytest.mark.skipif("CONDENSE_DATA" not in os.environ, reason="CONDENSE_DATA names no folder of data")
+def test_the_images_of_cifar10_fit_what_can_travel(tmp_path):
+    folder = Path(os.environ["CONDENSE_DATA"]) / "cifar10"
+    assert packing.pack(folder, tmp_path) <= packing.MOST
+    assert packing.names_of(tmp_path / "test.parquet")[0] == "airplane"
+
+
+def test_after_a_process_that_died_another_measures_the_rest(tmp_path, monkeypatch):
+    where, statuses = place(tmp_path), iter([-9, 0])
+    one, two = (Figure(name, "s", None, "", lambda: Outcome(1.0)) for name in ("deadly", "harmless"))
+
+    def work(*_: object) -> int:
+        record, status = runner.record_of(PARTS[0], where), next(statuses)
+        record.names = [one.name, two.name]
+        if status:
+            record.put(one)  # begun, and no more
+        else:
+            record.put(two, value=1.0)
+        return status
+
+    monkeypatch.setattr(runner, "work", work)
+    runner.run(PARTS[0], where, minutes=1)
+    record = runner.record_of(PARTS[0], where)
+    assert record.rows["deadly"]["error"] == "the process ended with -9"
+    assert record.rows["harmless"]["value"] == 1 and not record.complete

@@ -2,12 +2,10 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing import Any, Literal
 
 from condense.config.options import setting, settings
-from condense.config.recipes import ByImages, Dc, StudentTraining, as_published, check_table
+from condense.config.recipes import ByImages, as_published, check_table
 
 UNCHANGED = ("recipe", "mean", "std", "checkpoint_minutes")  # what a recipe leaves to data and machine
 WIDTHS = {"convnet": 128, "resnet": 64, "resnet-ap": 64}  # channels of the first block in the papers
@@ -63,33 +61,6 @@ class Labels:
     def __post_init__(self) -> None:
         if self.teacher_count is not None:
             check_table("teacher_count", self.teacher_count)
-
-
-class Student(BaseModel):
-    """A classifier that is trained on subsets: network, resolution, recipe and labels."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    resolution: int = Field(gt=0, description="Side of the images, in pixels.")
-    network: StudentNetwork = StudentNetwork()
-    training: Annotated[StudentTraining, Field(discriminator="recipe")] = Dc()
-    labels: Labels = Labels()
-
-    @model_validator(mode="before")
-    @classmethod
-    def recipe_has_a_default(cls, config: Any) -> Any:
-        """A training that names no recipe is by `dc`."""
-        if isinstance(config, dict) and isinstance(config.get("training"), dict):
-            return config | {"training": {"recipe": Dc.recipe} | config["training"]}
-        return config
-
-    @model_validator(mode="after")
-    def labels_fit_loss(self) -> "Student":
-        """Soft labels need a loss of soft labels, and such a loss needs teachers."""
-        if bool(self.labels.teachers) != (self.training.loss != "ce"):
-            needs = "needs labels.teachers" if self.training.loss != "ce" else "takes no labels.teachers"
-            raise ValueError(f"loss {self.training.loss} of recipe {self.training.recipe} {needs}")
-        return self
 
 
 def recipe_name(recipe: dict[str, Any]) -> str:

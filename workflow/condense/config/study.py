@@ -31,7 +31,7 @@ from condense.config.settings import (
     TextEncoder,
     Training,
 )
-from condense.config.students import Student
+from condense.config.student import Student
 from condense.config.weights import Weights, borrow
 
 Varied = Literal["encoder", "draw", "training", "sampling"]  # fits, draws of methods, trainings, their noise

@@ -7,7 +7,8 @@ from typing import Any
 from condense.config.learners import Kind, Learner, Run
 from condense.config.metrics import COSTS
 from condense.config.objectives import OBJECTIVES
-from condense.config.students import Student, network_name, recipe_name
+from condense.config.student import Student
+from condense.config.students import network_name, recipe_name
 from condense.config.study import Generator, Study
 from condense.plan.replicates import of_seed
 from condense.reporting.layout import Entry, TableLayout
