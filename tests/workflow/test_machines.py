@@ -10,9 +10,9 @@ from sources import ROOT
 DIGESTS = {
     "encoder": "8920c620a6d13058",
     "subset": "2b89ef64c1000d2f",
-    "flow": "eabdefe91a7951e6",
+    "flow": "2f4cf942a931c689",
     "flow images": "243c6d9907b813dc",
-    "adm": "5eca36621103eac2",
+    "adm": "a51ca4a519b2d87d",
     "adm images": "534f572e0510c0e8",
 }
 

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from condense.base.linear import Linear
+
 
 class Captions(NamedTuple):
     """Caption conditioning (GADC sec. 4.1): states of a text encoder, [tokens, width] for each image."""
@@ -88,5 +90,5 @@ def perceptron(*widths: int) -> nn.Sequential:
     """Linear maps between consecutive widths with SiLU between them."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
-        layers += [nn.Linear(inputs, outputs), nn.SiLU()]
+        layers += [Linear(inputs, outputs), nn.SiLU()]
     return nn.Sequential(*layers[:-1])

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from condense.base.errors import InputError
+from condense.base.linear import Linear
 from condense.config.settings import Network
 from condense.diffusion.embedders import (
     Captions,
@@ -156,8 +157,8 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.proj = Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """[b, n, width] -> [b, n, width]; query, key and value stay views of one product."""
@@ -170,8 +171,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(width, 4 * width)
-        self.fc2 = nn.Linear(4 * width, width)
+        self.fc1 = Linear(width, 4 * width)
+        self.fc2 = Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """[b, n, width] -> [b, n, width]."""
@@ -183,7 +184,7 @@ class FinalLayer(nn.Module):
 
     def __init__(self, width: int, outputs: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(width, outputs)
+        self.linear = Linear(width, outputs)
         self.adaLN_modulation = _modulation(width, 2)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
@@ -193,7 +194,7 @@ class FinalLayer(nn.Module):
 
 def _modulation(width: int, parts: int) -> nn.Sequential:
     """Linear map of the condition, which `Transformer` has activated once for all blocks."""
-    return nn.Sequential(nn.Identity(), nn.Linear(width, parts * width))
+    return nn.Sequential(nn.Identity(), Linear(width, parts * width))
 
 
 def _chunks(modulation: nn.Module, condition: Tensor, x: Tensor, parts: int) -> tuple[Tensor, ...]:
