@@ -41,6 +41,14 @@ def stages() -> dict[str, list[float]]:
     return {name: [float(word.replace(",", "")) for word in words] for name, *words in found}
 
 
+def test_students_are_said_not_to_be_counted():
+    assert "students" not in printed()
+    with redirect_stdout(StringIO()) as output:
+        estimate(ROOT / "examples/digits-students/config.yaml", None, None)
+    assert output.getvalue().startswith("0 runs x 3 seeds")
+    assert "Not counted: 9 runs x 3 seeds of students" in output.getvalue()
+
+
 def test_tables_add_runs_but_none_is_counted_twice():
     few, many = lines(), lines(tables=True)
     assert few.keys() < many.keys()

@@ -8,6 +8,7 @@ import typer
 
 from condense.base.errors import InputError
 from condense.config import study as studies
+from condense.config.learners import KINDS
 from condense.config.settings import Images
 from condense.config.study import Study
 from condense.plan import layout
@@ -32,15 +33,17 @@ def estimate(
 
     study = replicated(studies.load(yaml.safe_load(config.read_text(encoding="utf-8"))))
     counted, kinds, origin = count_images(study.images, config.parent)
-    runs = {run for budget in study.comparisons for run in study.rows(budget, "generator")}
+    every = {run for budget in study.comparisons for kind in KINDS for run in study.rows(budget, kind)}
     if tables:
-        runs |= {run for table in study.tables for run in layout.runs(study, table)}
-        runs = {run for run in runs if run.learner.kind == "generator"}
+        every |= {run for table in study.tables for run in layout.runs(study, table)}
+    runs = {run for run in every if run.learner.kind == "generator"}
     needs = Needs(study, images or counted, classes or kinds, runs)
     print(f"{len(runs)} runs x {len(study.seeds)} seeds, at {utilisation:.0%} of {teraflops:.0f} TFLOP/s,")
     given = "as given" if images and classes else origin
     print(f"on {needs.images:,} images of {needs.classes:,} classes ({given})")
     tell(study, needs, teraflops * 1e12 * utilisation * 3600)
+    if students := len(every) - len(runs):
+        print(f"Not counted: {students} runs x {len(study.seeds)} seeds of students, and what these need.")
 
 
 def tell(study: Study, needs: Needs, hour: float) -> None:

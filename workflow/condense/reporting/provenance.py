@@ -115,7 +115,10 @@ def commands(study: studies.Study) -> str:
         "",
     ]
     lines += ["", "| result | command |", "| --- | --- |"]
-    targets = [f"results/fid_{budget}.csv" for budget in study.comparisons]
+    targets = [f"results/fid_{budget}.csv" for budget in study.comparisons if study.rows(budget, "generator")]
+    targets += [
+        f"results/accuracy_{budget}.csv" for budget in study.comparisons if study.rows(budget, "student")
+    ]
     targets += ["results/subsets.csv"] * bool(study.subsets)
     targets += [f"results/tables/{name}.csv" for name in study.tables]
     targets += [f"results/figures/tables/{name}.png" for name, table in study.tables.items() if table.plot]
