@@ -13,7 +13,7 @@ from benchmarks.gpu.timing import forget_peak, once, peak, seconds_of
 from condense.base.artefacts import write_artefact
 from condense.config.settings import Images
 from condense.encoders.embed import embed_classes
-from condense.encoders.encoder import Encoder
+from condense.encoders.encoder import FrozenEncoder
 from condense.images.index import Row, list_images
 from condense.images.preprocess import IMAGENET
 from condense.images.sources import batches, source
@@ -63,7 +63,7 @@ def count(place: Place) -> float:
 
 
 @cache
-def made(folder: Path, place: Place) -> tuple[Encoder, Images, dict[str, list[Row]]]:
+def made(folder: Path, place: Place) -> tuple[FrozenEncoder, Images, dict[str, list[Row]]]:
     """An encoder with random weights, and drawn photographs in classes."""
     import timm
     import torch
@@ -79,7 +79,7 @@ def made(folder: Path, place: Place) -> tuple[Encoder, Images, dict[str, list[Ro
     images, classes = Images(root=str(folder / "images")), {}
     for row in list_images(images):
         classes.setdefault(row.cls, []).append(row)
-    return Encoder(folder / "encoder.safetensors", place.device.type), images, classes
+    return FrozenEncoder(folder / "encoder.safetensors", place.device.type), images, classes
 
 
 def decode(folder: Path, place: Place) -> Outcome:
