@@ -111,8 +111,8 @@ def _call(device: Pretended | None, func: Callable, args: tuple, kwargs: dict) -
         return func(*args, **kwargs)
     if func == Tensor.device.__get__ and isinstance(args[0], OnDevice):
         return CUDA
-    if func == Tensor.is_cuda.__get__:
-        return isinstance(args[0], OnDevice)
+    if func in (Tensor.is_cuda.__get__, Tensor.is_cpu.__get__):
+        return isinstance(args[0], OnDevice) == (func == Tensor.is_cuda.__get__)
     values = list(_leaves((args, kwargs)))
     tensors = [value for value in values if isinstance(value, Tensor)]
     mine = [tensor for tensor in tensors if isinstance(tensor, OnDevice)]
