@@ -1,7 +1,8 @@
 """Part 1: every path on the device, at small size, against the CPU or against the path's definition.
 
 A check gives two sets of tensors that must agree: integers exactly, others to a tolerance of the norm of
-their difference relative to the norm of what is expected.
+their difference relative to the norm of what is expected. In float32 these are ten times what float32 and
+float64 differ by on a CPU, in bfloat16 four times what bfloat16 and float32 do.
 """
 
 from collections.abc import Callable
@@ -57,11 +58,11 @@ def figures(place: Place) -> list[Figure]:
             (f"gradients of {name}, float32", 1e-4, against_cpu(partial(gradients, name)))
             for name in OBJECTIVES
         ),
-        *((f"training step of {name}, bfloat16, compiled", 5e-2, partial(step, name)) for name in OBJECTIVES),
-        *((f"{name}, float32", 1e-3, against_cpu(partial(sampled, name))) for name in samplers()),
-        ("sampling, bfloat16, compiled", 5e-2, guided),
+        *((f"training step of {name}, bfloat16, compiled", 1e-2, partial(step, name)) for name in OBJECTIVES),
+        *((f"{name}, float32", 1e-5, against_cpu(partial(sampled, name))) for name in samplers()),
+        ("sampling, bfloat16, compiled", 1e-2, guided),
         ("scores", 1e-6, against_cpu(scores)),
-        ("two workers on one device", 2e-2, two_ranks),
+        ("two workers on one device", 1e-2, two_ranks),
     ]
     made = [
         Figure(name, "difference", tolerance, "tolerance", partial(judge, check, place.device), most=True)

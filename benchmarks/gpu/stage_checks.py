@@ -25,7 +25,7 @@ PIXELS = Autoencoder(path="")
 GADC = Gadc(epsilon=0.05, epsilon_unit="median", beta=1.0)
 SOFT = DscoSoft(recipe="dsco-soft", epochs=2)
 # these round to bfloat16 on a GPU, or to TF32, as their training does
-ROUNDED = {"generate": 5e-2, "learn": 5e-2, "learn soft labels": 5e-2, "relabel": 1e-2, "examine": 0.1}
+ROUNDED = {"generate": 2e-2, "learn": 1e-2, "learn soft labels": 1e-2, "relabel": 1e-2, "examine": 0.2}
 OUTPUTS = {
     "embed": "embeddings.h5",
     "select": "subset.csv",
@@ -158,7 +158,9 @@ def read(path: Path) -> dict[str, Tensor]:
     """Numbers of a file, by name; pixels and counts as numbers that may be rounded."""
     if path.suffix == ".safetensors":
         tensors = read_artefact(path, "an artefact")[1]
-        return {name: value for name, value in tensors.items() if not name.startswith("best.")}
+        last = [value.flatten() for name, value in tensors.items() if name.startswith("last.")]
+        # of a student as a whole: AdamW moves a bias whose gradient is noise as far as any other weight
+        return {"weights": torch.cat(last)} if last else tensors
     found: dict[str, np.ndarray] = {}
     if path.suffix == ".csv":
         table = pd.read_csv(path)
