@@ -1,6 +1,8 @@
 """Courses of the papers' recipes: epochs, batches, learning rates, evaluations as their codes have them."""
 
 import json
+from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ def recipe(name: str, **changes: object):
     return build(StudentTraining, {"recipe": name} | changes)
 
 
+NAMES = [get_args(get_type_hints(cls)["recipe"])[0] for cls in get_args(StudentTraining)]
 SCHEDULES = json.loads((FOLDER / "schedules.json").read_text())
 RELEASED = {  # schedule of the release: ours
     "multisteplr": {"schedule": "steps", "milestones": ((2, 3), (5, 6)), "drop": 0.2},
@@ -23,6 +26,11 @@ RELEASED = {  # schedule of the release: ours
     "cosineannealinglr": {"schedule": "cosine"},
     "cosineannealwithwarmuplr": {"schedule": "warm-cosine"},
 }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_documentation_names_every_recipe(name):
+    assert f"`{name}`" in (Path(__file__).parents[2] / "docs/students.md").read_text()
 
 
 @pytest.mark.parametrize("name", SCHEDULES["relative_lr_at_epoch"])
