@@ -11,9 +11,12 @@ import torch
 from torch import Tensor
 
 from condense.base.arithmetic import square_root
-from condense.base.errors import InputError
 from condense.config.settings import Gadc
-from condense.transport.partial import EVERY, Places, Transport, squared_distances, take_rows
+from condense.selection.checks import check
+from condense.selection.columns import Whole, own_cost
+from condense.selection.screening import is_worth_it, screened
+from condense.transport.extension import EVERY, Places, take_rows
+from condense.transport.partial import Transport
 
 TIE = 1e-9  # objectives within this relative margin are equal, and the lower index is taken
 ERROR = {torch.float32: 2e-5, torch.float64: 1e-10}  # relative error that `extend` stays below
@@ -41,27 +44,37 @@ class Best(NamedTuple):
 class Objective:
     """The objective of the subsets of several classes that have the same number of images."""
 
-    def __init__(self, features: Tensor, nll: Tensor | None, settings: Gadc):
-        """Take features [classes, n, d] and -log p(own class | image) [classes, n], needed where beta > 0."""
-        _check(features, nll, settings)
+    def __init__(self, features: Tensor, nll: Tensor | None, settings: Gadc, whole: Whole | None = None):
+        """Take features [classes, n, d] and -log p(own class | image) [classes, n], needed where beta > 0.
+
+        Of a class that is given as a `whole`, the only one, the n images are some.
+        """
+        check(features, nll, settings)
         exact = features.to(torch.float64)
         self.settings = settings
         self.device = features.device
         self.precision = getattr(torch, settings.precision)
         self.error = max(ERROR[self.precision], 2 * (settings.tolerance or 0))
-        self.exact = exact - exact.mean(1, keepdim=True)  # the class mean is 0 from here on
+        mean = exact.mean(1, keepdim=True) if whole is None else whole.mean
+        self.exact = exact - mean  # the class mean is 0 from here on
         self.features = self.exact.to(self.precision)
-        self.std = _std(self.exact)
+        self.std = _std(self.exact) if whole is None else whole.std[None]
         self.nll = nll.to(torch.float64) if settings.beta > 0 else torch.zeros_like(exact[..., 0])
-        self.transport = self._transport() if settings.transport else None
+        self.transport = self._transport(exact[0], whole) if settings.transport else None
+        self.screened: dict[int, float] = {}  # largest error seen in rough costs, by their iterations
 
-    def _transport(self) -> Transport:
+    def _transport(self, images: Tensor, whole: Whole | None) -> Transport:
         chosen = self.settings
-        cost = squared_distances(self.exact)
-        self.median = _typical(cost)
+        cost, self.median, shares = own_cost(self.exact) if whole is None else whole.cost(images)
         unit = self.median if chosen.epsilon_unit == "median" else torch.ones_like(self.median)
         return Transport(
-            cost, chosen.epsilon * unit, chosen.capacity, chosen.iterations, chosen.tolerance, self.precision
+            cost,
+            chosen.epsilon * unit,
+            chosen.capacity,
+            chosen.iterations,
+            chosen.tolerance,
+            self.precision,
+            shares,
         )
 
     @property
@@ -117,12 +130,29 @@ class Objective:
         Without candidates, with each of its images: [b, n]. `classes` [b] are ascending, or every one.
         """
         count = self.exact.shape[1] if candidates is None else candidates.shape[1]
-        room = max(1, ELEMENTS[self.device.type] // (len(shared) * self.exact.shape[1]))
+        room = self.room(len(shared))
         parts = [slice(start, min(start + room, count)) for start in range(0, count, room)]
         tried = parts if candidates is None else [candidates[:, part] for part in parts]
         return torch.cat([self._extend(shared, some, greedy, classes) for some in tried], 1)
 
+    def room(self, classes: int) -> int:
+        """Candidates of each of so many classes that `extend` treats at a time."""
+        widest = self.features.shape[2] if self.transport is None else self.transport.cost.shape[2]
+        return max(1, ELEMENTS[self.device.type] // (classes * widest))
+
     def _extend(self, shared: Tensor, candidates: Places, greedy: bool, classes: Places) -> Tensor:
+        value = self._extend_cheaply(shared, candidates, greedy, classes)
+        if self.transport:
+            value += self.transport.extend(shared, candidates, classes)
+        return value
+
+    def extend_cheaply(self, shared: Tensor, candidates: Tensor, greedy: bool = False) -> Tensor:
+        """All of `extend` but the transport, with candidates [classes, k]."""
+        room = max(1, ELEMENTS[self.device.type] // (len(shared) * self.features.shape[2]))
+        parts = candidates.split(room, 1)
+        return torch.cat([self._extend_cheaply(shared, some, greedy, EVERY) for some in parts], 1)
+
+    def _extend_cheaply(self, shared: Tensor, candidates: Places, greedy: bool, classes: Places) -> Tensor:
         nll = take_rows(self.nll, classes, candidates)
         if not (greedy and self.settings.confidence == "candidate"):
             common = take_rows(self.nll, classes, shared).sum(1, keepdim=True)
@@ -130,8 +160,6 @@ class Objective:
         value = self.settings.beta * nll
         if self.settings.alpha > 0:
             value += self.settings.alpha * self._extend_statistics(shared, candidates, classes)
-        if self.transport:
-            value += self.transport.extend(shared, candidates, classes)
         return value
 
     def _extend_statistics(self, shared: Tensor, candidates: Places, classes: Places) -> Tensor:
@@ -164,18 +192,23 @@ class Objective:
         against: tuple[Tensor, Tensor] | None = None,
         candidates: Tensor | None = None,
         classes: Tensor | None = None,
+        screen: int = 0,
     ) -> Best:
         """Find each class's best image to join its shared ones [b, m - 1], of all or of `candidates` [b, k].
 
         `against` is the image [b] that holds the place and the objective [b] with it: where no other can be
         below, the value is inf. Ties go to the lower index. `classes` [b] are ascending, all when none.
+        Candidates are screened for the `screen` best of them, where that is worth it (see `screening`).
         """
         if classes is None:
             classes = torch.arange(len(self.exact), device=self.device)
-        whole = len(classes) == len(self.exact)
-        rough = self.extend(shared, candidates, greedy, EVERY if whole else classes)
+        tried, those = candidates, EVERY if len(classes) == len(self.exact) else classes
         if candidates is None:
-            candidates = torch.arange(rough.shape[1], device=self.device).expand(len(shared), -1)
+            candidates = torch.arange(self.exact.shape[1], device=self.device).expand(len(shared), -1)
+        if screen and is_worth_it(self, candidates.shape[1]):
+            rough = screened(self, shared, candidates, greedy, against, screen)
+        else:
+            rough = self.extend(shared, tried, greedy, those)
         rough.masked_fill_((candidates[:, :, None] == shared[:, None]).any(2), torch.inf)
         count = rough.shape[1]
         shortlist = rough.topk(SHORTLIST if count > 2 * SHORTLIST else count, largest=False).indices
@@ -213,35 +246,3 @@ def lowest(values: Tensor) -> tuple[Tensor, Tensor]:
 def _std(features: Tensor) -> Tensor:
     """Unbiased standard deviation over the images of [b, m, d]; zero for a single image."""
     return features.std(1) if features.shape[1] > 1 else torch.zeros_like(features[:, 0])
-
-
-def _typical(cost: Tensor) -> Tensor:
-    """Median cost between the images of each class; the mean where that is zero, one where all are equal."""
-    above, beside = torch.triu_indices(*cost.shape[1:], offset=1, device=cost.device)
-    if not len(above):
-        return cost.new_ones(len(cost))
-    pairs = cost[:, above, beside]
-    typical = pairs.median(1).values
-    typical = torch.where(typical > 0, typical, pairs.mean(1))
-    return torch.where(typical > 0, typical, torch.ones_like(typical))
-
-
-def _check(features: Tensor, nll: Tensor | None, settings: Gadc) -> None:
-    """Refuse what has no objective."""
-    if features.ndim != 3:
-        raise InputError(f"features have shape {tuple(features.shape)}; they must be [classes, n, d].")
-    if nll is not None and nll.shape != features.shape[:2]:
-        raise InputError(f"-log p has shape {tuple(nll.shape)}; it must be [classes, n] as the features.")
-    finite = torch.isfinite(features).all(2)
-    if not finite.all():
-        row = (~finite).nonzero()[0, 1].item()
-        raise InputError(f"the features of image {row} of a class are not finite; leave that image out.")
-    for name, least in (("alpha", 0), ("beta", 0), ("capacity", 1)):
-        if not getattr(settings, name) >= least:
-            raise InputError(f"{name} is {getattr(settings, name)}; it must be at least {least}.")
-    if not settings.epsilon > 0:
-        raise InputError(f"epsilon is {settings.epsilon}; it must be positive.")
-    if settings.beta > 0 and nll is None:
-        raise InputError("the confidence term (beta > 0) needs probabilities; give them, or set beta to 0.")
-    if nll is not None and not ((nll >= 0) & torch.isfinite(nll)).all():
-        raise InputError("probabilities of the own class must lie in (0, 1].")

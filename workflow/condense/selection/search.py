@@ -16,7 +16,8 @@ from condense.base.errors import InputError
 from condense.base.precision import full_precision
 from condense.base.seeds import stream
 from condense.config.settings import Gadc
-from condense.selection.objective import TIE, Objective, Terms, lowest
+from condense.selection.objective import SHORTLIST, TIE, Objective, Terms, lowest
+from condense.selection.screening import is_worth_it
 
 DISTURBED = 2  # images that a restart replaces, and one more after each that found nothing better
 RELEASED_MARGIN = 1e-8  # RELEASE: a swap is accepted when it lowers the objective by more than this
@@ -88,24 +89,27 @@ def greedy(objective: Objective, budget: int) -> Tensor:
     every = torch.arange(len(path), device=path.device)
     for _ in range(budget):
         objective.warm_start(every, path)
-        path = torch.cat([path, objective.best(path, greedy=True).image[:, None]], 1)
+        path = torch.cat([path, objective.best(path, greedy=True, screen=1).image[:, None]], 1)
+        objective.screened.clear()
     return path
 
 
-def exchange(objective: Objective, subsets: Tensor, restarts: int = 0) -> Exchange:
+def exchange(objective: Objective, subsets: Tensor, restarts: int = 0, certain: bool = True) -> Exchange:
     """Exchange until no single swap lowers the objective (by more than the relative margin of a tie).
 
-    `restarts` is how many times the best subset so far is disturbed and exchanged again.
+    `restarts` is how many times the best subset so far is disturbed and exchanged again. Unless it is to be
+    `certain`, the last rounds are screened, where that is worth it.
     """
+    objective.screened.clear()  # smaller subsets had larger errors
     state = _begin(objective, subsets)
     shortlists: dict[int, Tensor] = {}
-    _descend(objective, state, shortlists)
+    _descend(objective, state, shortlists, screen=True)
     disturbed = torch.full_like(state.swaps, DISTURBED)
     for number in range(restarts):
         # drawn anew, because classes of a batch use up different numbers of draws
         draws = stream("exchange", number)
         trial = _begin(objective, _disturb(state.subsets, disturbed, shortlists, draws))
-        _descend(objective, trial, shortlists)
+        _descend(objective, trial, shortlists, screen=True)
         state.passes += trial.passes
         better = trial.value < state.value - TIE * state.value.abs()
         disturbed = torch.where(better, DISTURBED, disturbed + 1)
@@ -113,15 +117,25 @@ def exchange(objective: Objective, subsets: Tensor, restarts: int = 0) -> Exchan
         state.value = torch.where(better, trial.value, state.value)
         state.swaps += torch.where(better, trial.swaps, 0)
         state.history.append(state.value)
-    _descend(objective, state)
-    state.optimal[:] = True
+    screens = is_worth_it(objective, objective.exact.shape[1])
+    if screens:
+        _descend(objective, state, screen=True)  # leaves less to do, and not always nothing
+    if certain or not screens:
+        _descend(objective, state)
+    state.optimal[:] = certain
     return state
 
 
-def _descend(objective: Objective, state: Exchange, shortlists: dict[int, Tensor] | None = None) -> None:
+def _descend(
+    objective: Objective,
+    state: Exchange,
+    shortlists: dict[int, Tensor] | None = None,
+    screen: bool = False,
+) -> None:
     """Give each position in turn its best image until a whole round of positions finds no improvement.
 
-    With `shortlists` by position only those are tried; positions that have none yet are filled in.
+    With `shortlists` by position only those are tried; positions that have none yet are filled in. Candidates
+    may be screened: then the last round need not have seen every improvement.
     """
     size = state.subsets.shape[1]
     idle = torch.zeros_like(state.swaps)  # positions since the last improvement
@@ -135,8 +149,12 @@ def _descend(objective: Objective, state: Exchange, shortlists: dict[int, Tensor
         shortlist = None if shortlists is None else shortlists.get(position)
         whole = shortlist is None or shortlist.shape[1] == objective.exact.shape[1]
         candidates = None if whole else shortlist[active]
-        best = objective.best(shared, against=against, candidates=candidates, classes=active)
-        if shortlists is not None and shortlist is None:
+        missing = shortlists is not None and shortlist is None
+        wanted = SHORTLIST if missing else 1
+        best = objective.best(
+            shared, against=against, candidates=candidates, classes=active, screen=wanted if screen else 0
+        )
+        if missing:
             shortlists[position] = best.shortlist  # of every class: none is done in the first round
         better = best.value < against[1] - TIE * against[1].abs()
         rows = better.nonzero()[:, 0]

@@ -13,9 +13,10 @@ With K = exp(-C / epsilon), kappa the capacity, and v = 1 at first, an iteration
 where the sum is over the v before the update. The cost is u^T (K * C) v.
 
 `Transport.solve` is the definition: logarithms in float64, one [m, n] problem per subset. `Transport.extend`
-is the fast form for "shared images + one candidate, for every candidate": the kernel rows of the shared
-images are the same for all candidates, so that one iteration over all of them is two matrix products and one
-elementwise product with the candidates' own rows; nothing of size candidates x m x n exists.
+is the fast form for "shared images + one candidate, for every candidate" (see `extension`).
+
+The columns may be fewer than the images: representatives, each with its share of them. Then v is the same
+for all images of a representative, and the sums over columns count it as often as it has images.
 """
 
 import math
@@ -25,6 +26,7 @@ import torch
 from torch import Tensor
 
 from condense.base.arithmetic import log_sum_exp, logarithm
+from condense.transport.extension import EVERY, Extension, Kernel, Places
 
 MOST_ITERATIONS = 10_000  # of a solve to a tolerance
 CHECK_EVERY = 10  # iterations between two checks of the marginals in a fast solve to a tolerance
@@ -32,8 +34,6 @@ NOISE = {torch.float32: 1e-5, torch.float64: 1e-13}  # marginal error that round
 # A kernel entry below FLOOR counts as zero, and a scaling pair above CEILING would make that wrong.
 FLOOR = {torch.float32: 1e-37, torch.float64: 1e-300}
 CEILING = {torch.float32: 1e29, torch.float64: 1e290}
-Places = Tensor | slice  # of classes or images; a slice gathers nothing
-EVERY = slice(None)
 
 
 class Solution(NamedTuple):
@@ -58,12 +58,14 @@ def solve(
     capacity: float = 1.05,
     iterations: int = 20,
     tolerance: float | None = None,
+    shares: Tensor | None = None,
 ) -> Solution:
     """Ship the m rows of each cost matrix [b, m, n] onto its n columns; entropic cost of the real rows.
 
-    `epsilon` is in units of cost (one value, or one per problem). The loop ends on the column update, after
-    `iterations`, or with a `tolerance` once the row sums are off by no more than that in total; problems of
-    one batch do not influence each other.
+    `shares` [b, n] are those of the columns in the mass, of sum 1; all alike when none. `epsilon` is in units
+    of cost (one value, or one per problem). The loop ends on the column update, after `iterations`, or with a
+    `tolerance` once the row sums are off by no more than that in total; problems of one batch do not
+    influence each other.
     """
     rows, columns = cost.shape[-2:]
     scaled = cost / torch.as_tensor(epsilon, dtype=cost.dtype, device=cost.device).reshape(-1, 1, 1)
@@ -71,7 +73,11 @@ def solve(
     mass[-1] = capacity - 1
     scaled = torch.cat([scaled, torch.zeros_like(scaled[:, :1])], 1)  # the dummy row
     share = logarithm(mass)
+    each = math.log(capacity / columns)
     g = torch.zeros_like(scaled[:, 0])
+    if shares is not None:
+        each = math.log(capacity) + logarithm(shares)
+        g = logarithm(shares * columns)
     f = None
     active = torch.ones(len(cost), 1, dtype=torch.bool, device=cost.device)
     for _ in range(iterations if tolerance is None else MOST_ITERATIONS):
@@ -81,13 +87,16 @@ def solve(
             if not active.any():
                 break
         f = torch.where(active[..., None], share - reach, reach if f is None else f)
-        g = torch.where(active, math.log(capacity / columns) - log_sum_exp(f - scaled, 1), g)
+        g = torch.where(active, each - log_sum_exp(f - scaled, 1), g)
     shipped = (f + g[:, None] - scaled).exp_()[:, :-1]
     return Solution((shipped * cost).sum((1, 2)), shipped.sum((1, 2)), g)
 
 
 class Transport:
-    """Transport costs within a batch of classes of equal size, from their cost matrices [classes, n, n]."""
+    """Transport costs of images of a batch of classes of equal size, from cost matrices [classes, images, n].
+
+    The columns are the n images of a class themselves, or representatives with `shares` [classes, n] of them.
+    """
 
     def __init__(
         self,
@@ -97,6 +106,7 @@ class Transport:
         iterations: int = 20,
         tolerance: float | None = None,
         precision: torch.dtype = torch.float32,
+        shares: Tensor | None = None,
     ):
         """`cost` is float64, `epsilon` [classes] in its units; `precision` is the arithmetic of `extend`."""
         self.cost = cost
@@ -105,7 +115,10 @@ class Transport:
         self.iterations = iterations
         self.tolerance = tolerance
         self.precision = precision
-        self.warm_start(torch.zeros_like(cost[:, 0]))
+        self.shares = shares
+        self.warm_start(
+            torch.zeros_like(cost[:, 0]) if shares is None else logarithm(self._relative_shares())
+        )
 
     def warm_start(self, potential: Tensor, classes: Tensor | None = None) -> None:
         """Start `extend` at column potentials / epsilon [b, n] of some classes [b], absorbed into the kernel.
@@ -119,13 +132,14 @@ class Transport:
             return
         self.potential[classes] = potential
         for precision, kernel in self.kernels.items():
-            for whole, part in zip(kernel, self._absorbed(precision, classes), strict=True):
+            for whole, part in zip(kernel[:3], self._absorbed(precision, classes)[:3], strict=True):
                 whole[classes] = part
 
     def solve(self, classes: Tensor, subsets: Tensor) -> Solution:
         """Solve subsets [b, m] of the classes [b] one by one, by definition."""
         cost = self.cost[classes[:, None], subsets]
-        return solve(cost, self.epsilon[classes], self.capacity, self.iterations, self.tolerance)
+        shares = None if self.shares is None else self.shares[classes]
+        return solve(cost, self.epsilon[classes], self.capacity, self.iterations, self.tolerance, shares)
 
     def extend(self, shared: Tensor, candidates: Places, classes: Places = EVERY) -> Tensor:
         """Cost [b, k] of each class's shared images [b, m - 1] with each of its candidates.
@@ -147,14 +161,14 @@ class Transport:
             cost[where] = self.solve(classes[rows[some]], subsets).cost
         return cost
 
-    def _kernel(self, precision: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """What `_absorbed` gives for all classes, kept until the next start."""
+    def kernel(self, precision: torch.dtype) -> Kernel:
+        """Kernel with the first row update absorbed, kept until the next start."""
         if precision not in self.kernels:
             self.kernels[precision] = self._absorbed(precision, EVERY)
         return self.kernels[precision]
 
-    def _absorbed(self, precision: torch.dtype, classes: Places) -> tuple[Tensor, Tensor, Tensor]:
-        """Kernel with the first row update absorbed, the same times cost, and the dummy's row.
+    def _absorbed(self, precision: torch.dtype, classes: Places) -> Kernel:
+        """Kernel of some classes.
 
         Every row is a softmax, so that its first scaling is its mass, and none overflows at any C / epsilon.
         """
@@ -162,62 +176,29 @@ class Transport:
         kernel = torch.softmax(potential[:, None] - cost / self.epsilon[classes, None, None], 2)
         kernel.masked_fill_(kernel < FLOOR[precision], 0)  # also spares the processor denormal numbers
         dummy = torch.softmax(potential, 1)[:, None].to(precision)
-        return kernel.to(precision), (kernel * cost).to(precision), dummy
+        shares = None if self.shares is None else self._relative_shares()[classes, None].to(precision)
+        return Kernel(kernel.to(precision), (kernel * cost).to(precision), dummy, shares)
+
+    def _relative_shares(self) -> Tensor:
+        """Shares of the columns [classes, n], with mean 1."""
+        return self.shares * self.shares.shape[1]
 
     def _extend(
         self, shared: Tensor, candidates: Places, classes: Places, precision: torch.dtype
     ) -> tuple[Tensor, Tensor]:
-        """Costs [classes, b] by the two updates of the module's docstring, and where they are in range.
-
-        Rows of the kernel have sum one (see `_kernel`): that is the first row update. Then u are the scalings
-        of the rows that all candidates share (the last is the dummy's, of mass kappa - 1), w that of a
-        candidate's own row, and the column scalings are kappa/n * v: that factor is moved to the masses.
-        """
-        kernel, priced, dummy = self._kernel(precision)
-        common = torch.cat([take_rows(kernel, classes, shared), dummy[classes]], 1)
-        own = take_rows(kernel, classes, candidates)
-        size = common.shape[1]
-        share = self.capacity / kernel.shape[2]
-        mass = common.new_full((size, 1), 1 / size)
-        mass[-1] = self.capacity - 1
-        u = mass.expand(len(common), size, own.shape[1])
-        w = common.new_full((*own.shape[:2], 1), 1 / size)
-        goal, own_goal = mass / share, 1 / (size * share)
-        v = torch.empty_like(own)
-        steps = 0
+        """Costs [classes, b] by the two updates of the module's docstring, and where they are in range."""
+        problems = Extension(self.kernel(precision), shared, candidates, self.capacity, classes)
+        u, w = problems.start
         most = MOST_ITERATIONS if self.tolerance else self.iterations
-        while True:
-            # v = 1 / (K^T u), over the shared rows with the dummy's, and the own one
-            torch.bmm(u.transpose(1, 2), common, out=v)
-            v.addcmul_(own, w).reciprocal_()
-            steps += 1
-            if steps == most:
+        for step in range(1, most + 1):
+            v = problems.update_columns(u, w)
+            if step == most:
                 break
-            reach = torch.bmm(common, v.transpose(1, 2))
-            own_reach = _dot(v, own)
-            if self.tolerance and steps % CHECK_EVERY == 0:
-                error = (u * reach - goal).abs().sum(1) + (w * own_reach - own_goal).abs()[..., 0]
-                if share * error.max() <= max(self.tolerance, NOISE[precision]):
-                    break
-            # u = mass / (K v)
-            u = goal / reach
-            w = own_goal / own_reach
-        spent = torch.bmm(take_rows(priced, classes, shared), v.transpose(1, 2))
-        own_spent = _dot(v, take_rows(priced, classes, candidates))
-        cost = share * ((u[:, :-1] * spent).sum(1) + (w * own_spent)[..., 0])
-        reached = torch.maximum(u.amax(1), w[..., 0]) * v.amax(2)
-        return cost, torch.isfinite(cost) & (reached < CEILING[precision])
-
-
-def take_rows(matrices: Tensor, classes: Places, at: Places) -> Tensor:
-    """Rows [b, k, ...] at indices [b, k], or at a slice, of the matrices [c, n, ...] of some classes [b]."""
-    if isinstance(at, slice):
-        return matrices[classes, at]
-    if isinstance(classes, slice):
-        classes = torch.arange(len(at), device=at.device)
-    return matrices[classes[:, None], at]
-
-
-def _dot(left: Tensor, right: Tensor) -> Tensor:
-    """Row by row inner products of two [c, b, n] tensors, as [c, b, 1]."""
-    return torch.einsum("cbn,cbn->cb", left, right)[..., None]
+            reached = problems.reach(v)
+            checked = self.tolerance and step % CHECK_EVERY == 0
+            if checked and problems.error(u, w, *reached) <= max(self.tolerance, NOISE[precision]):
+                break
+            u, w = problems.update_rows(*reached)
+        cost = problems.cost(u, w, v)
+        largest = torch.maximum(u.amax(1), w[..., 0]) * v.amax(2)
+        return cost, torch.isfinite(cost) & (largest < CEILING[precision])
