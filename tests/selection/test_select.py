@@ -411,5 +411,5 @@ def test_as_many_classes_are_solved_together_as_fit_in_memory(monkeypatch, image
     classes = [ImageClass(str(c), c, paths, np.arange(images), features) for c in range(40)]
     sizes = []
     monkeypatch.setattr(gadc, "_condense", lambda batch, *_: sizes.append(len(batch)) or [])
-    assert list(gadc.choose_by_gadc(classes, [5], Gadc(epsilon=1.0, beta=0), "cuda")) == []
+    assert list(gadc.choose_by_gadc(classes, [5], Gadc(epsilon=1.0, beta=0, columns=images), "cuda")) == []
     assert sizes == together

@@ -90,6 +90,11 @@ class Gadc(Selector):
         8, "Times the optimal exchange disturbs its best subset and exchanges again.", ge=0
     )
     swaps: int = setting(30, "Most swaps of the released exchange.", ge=0)
+    columns: int | None = setting(
+        None,
+        "Representatives that a class is transported onto; when none, all of up to 8,000 images, else 1,024.",
+        gt=0,
+    )
     precision: Literal["float32", "float64"] = setting(
         "float32", "Arithmetic of the sweeps; decisions are always float64."
     )

@@ -12,7 +12,8 @@ import torch
 from condense.base.progress import say, track
 from condense.config.settings import Gadc
 from condense.selection.candidates import Choice, ImageClass
-from condense.selection.objective import peak_memory
+from condense.selection.large import columns_of, condense_large
+from condense.selection.objective import Terms, peak_memory
 from condense.selection.search import Selection, condense
 
 SCALES = (2, 80)  # of median cost over epsilon; outside, the transport term says little (see _warn)
@@ -31,7 +32,16 @@ def choose_by_gadc(
     if method.beta > 0 and any(images.log_probability is None for images in classes):
         say("note: no probabilities are given, so the confidence term is left out.")
         method = dataclasses.replace(method, beta=0.0)
-    by_size = sorted(classes, key=lambda images: len(images.paths))
+    large = [images for images in classes if columns_of(images, method)]
+    if large:
+        most = max(large, key=lambda images: len(images.paths))
+        say(
+            f"{len(large)} of {len(classes)} classes, of up to {len(most.paths)} images, are transported "
+            f"onto {columns_of(most, method)} representatives; the diagnostics tell the error."
+        )
+    by_size = sorted(
+        (images for images in classes if not columns_of(images, method)), key=lambda images: len(images.paths)
+    )
     batches = []
     for size, group in groupby(by_size, key=lambda images: len(images.paths)):
         alike = list(group)
@@ -39,8 +49,9 @@ def choose_by_gadc(
         at_once = min(CLASSES_AT_ONCE[device], room)
         batches += [alike[start : start + at_once] for start in range(0, len(alike), at_once)]
     told = []
-    for batch in track(batches, "select"):
-        for choice in _condense(batch, budgets, method, device):
+    for batch in track([*batches, *([images] for images in large)], "select"):
+        chosen = _condense_large if columns_of(batch[0], method) else _condense
+        for choice in chosen(batch, budgets, method, device):
             told.append(choice.diagnostics)
             yield choice
     if method.transport:
@@ -63,19 +74,42 @@ def _condense(batch: list[ImageClass], budgets: Sequence[int], method: Gadc, dev
             yield Choice(images, budget, ranked, _diagnose(selection, at) | {"seconds": seconds})
 
 
+def _condense_large(
+    batch: list[ImageClass], budgets: Sequence[int], method: Gadc, device: str
+) -> Iterator[Choice]:
+    """Choose from one class that representatives stand for; the terms are those against all its images."""
+    began = time.perf_counter()
+    (images,) = batch
+    images.check(max(budgets))
+    found = condense_large(images, budgets, method, device)
+    seconds = time.perf_counter() - began
+    for budget, one in found.items():
+        exact = one.objective
+        told = _diagnose(one.selection, 0) | {"columns": one.columns, "seconds": seconds}
+        told["columns_error"] = told["objective"] / exact - 1
+        yield Choice(images, budget, one.places, told | {"objective": exact} | _terms(one.terms, 0))
+
+
+def _terms(terms: Terms, at: int) -> dict[str, float]:
+    """Terms and shipped mass of one class of a batch, as columns of the diagnostics."""
+    transport, statistics, confidence, mass = (term[at].item() for term in terms)
+    return {
+        "transport": transport,
+        "statistics": statistics,
+        "confidence": confidence,
+        "transported_mass": mass,
+    }
+
+
 def _diagnose(selection: Selection, at: int) -> dict[str, Any]:
     """Row of diagnostics of one class of a batch."""
-    end, terms = selection.end, selection.terms
-    return {
+    end = selection.end
+    return _terms(selection.terms, at) | {
         "objective": end.value[at].item(),
-        "transport": terms.transport[at].item(),
-        "statistics": terms.statistics[at].item(),
-        "confidence": terms.confidence[at].item(),
         "greedy_objective": selection.greedy[at].item(),
         "swaps": end.swaps[at].item(),
         "passes": end.passes[at].item(),
         "one_swap_optimal": end.optimal[at].item(),
-        "transported_mass": terms.mass[at].item(),
         "scale": selection.scale[at].item(),
         "greedy_trace": _words(selection.path[at].tolist()),
         "exchange_trace": _words([value[at].item() for value in end.history]),

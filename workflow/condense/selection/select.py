@@ -21,7 +21,7 @@ from condense.selection.methods import METHODS
 DIAGNOSTICS = (
     *("method", "budget", "class", "images", "chosen", "objective", "transport", "statistics", "confidence"),
     *("greedy_objective", "swaps", "passes", "one_swap_optimal", "transported_mass", "scale", "seconds"),
-    *("greedy_trace", "exchange_trace"),
+    *("columns", "columns_error", "greedy_trace", "exchange_trace"),
 )
 
 
