@@ -41,7 +41,7 @@ class Comparison(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    methods: Distinct[str] = Field(description="Methods, in the order of the rows.")
+    methods: Distinct[str] = Field(min_length=1, description="Methods, in the order of the rows.")
     generators: Distinct[str] = Field([], description="Generators; each is trained on each method's images.")
     students: Distinct[str] = Field([], description="Students, likewise.")
 

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from condense.config.options import setting, settings
 
+PREPROCESSING = ("side", "resize", "mode", "interpolation", "mean", "std")  # what an image goes through
+
 
 @settings
 class Encoder:
@@ -41,6 +43,9 @@ class Encoder:
     seed: int = setting(0, "fit: seed of weights and order.", ge=0)
 
     def __post_init__(self) -> None:
+        for key in self.preprocess or {}:
+            if key not in PREPROCESSING:
+                raise ValueError(f"`preprocess` has no key {key}; known are {', '.join(PREPROCESSING)}")
         if self.kind in ("timm", "torchvision") and self.model is None:
             raise ValueError(f"kind {self.kind} needs `model`, the name of the network")
         pretrained = ("model", "weights", "sha256", "options", "preprocess")

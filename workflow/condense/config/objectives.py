@@ -1,5 +1,6 @@
 """What is known of each training objective without its formulas, which `diffusion.objectives` has."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -10,11 +11,19 @@ class TrainingObjective:
     family: str  # name by which papers know the networks that it trains
     samplers: tuple[str, ...]  # those that draw from it, the usual one first
     learned_variance: bool  # the network predicts variances too, in as many channels again
+    steps: Mapping[str, tuple[int, int]]  # least and most, of samplers that have such bounds
 
 
 OBJECTIVES = {
-    "adm": TrainingObjective("DiT", ("ddpm", "ddim", "dpm-solver"), learned_variance=True),
-    "flow": TrainingObjective("SiT", ("euler", "heun", "euler-maruyama"), learned_variance=False),
+    "adm": TrainingObjective(
+        family="DiT",
+        samplers=("ddpm", "ddim", "dpm-solver"),
+        learned_variance=True,
+        steps={"ddpm": (2, 1000), "ddim": (2, 1000), "dpm-solver": (1, 999)},
+    ),
+    "flow": TrainingObjective(
+        family="SiT", samplers=("euler", "heun", "euler-maruyama"), learned_variance=False, steps={}
+    ),
 }
 SAMPLERS = tuple(sampler for objective in OBJECTIVES.values() for sampler in objective.samplers)
 

@@ -43,13 +43,19 @@ class Images:
 # --- generators -----------------------------------------------------------------------------------------
 
 
+SIZES = {  # published: number of blocks, channels of a token, attention heads
+    "S": (12, 384, 6),
+    "B": (12, 768, 12),
+    "L": (24, 1024, 16),
+    "XL": (28, 1152, 16),
+}
+
+
 @settings
 class Network:
     """The transformer: a published size or a free one."""
 
-    size: Literal["S", "B", "L", "XL"] | None = setting(
-        None, "Published size; or give depth, width and heads."
-    )
+    size: Literal[*SIZES] | None = setting(None, "Published size; or give depth, width and heads.")
     depth: int | None = setting(None, "Number of blocks.", gt=0)
     width: int | None = setting(None, "Channels of a token.", gt=0)
     heads: int | None = setting(None, "Attention heads; they divide the width.", gt=0)

@@ -13,6 +13,7 @@ from pydantic import (
 )
 
 from condense.base.errors import InputError
+from condense.config import faults
 from condense.config.crossing import Comparison, Subsets, Table
 from condense.config.learners import Kind, Run
 from condense.config.methods import Everything, Nothing, Selector
@@ -74,10 +75,16 @@ class Study(Closed):
     title: str = Field("", description="Heading of the report.")
     images: Images
     shards: int = Field(
-        16, gt=0, description="Number of pieces the classes are dealt into; of no effect on the numbers."
+        16,
+        gt=0,
+        le=4096,
+        description="Number of pieces the classes are dealt into; of no effect on the numbers.",
     )
     sample_shards: int = Field(
-        8, gt=0, description="Number of pieces a run's images are generated in; of no effect on the numbers."
+        8,
+        gt=0,
+        le=4096,
+        description="Number of pieces a run's images are generated in; of no effect on the numbers.",
     )
     budgets: dict[Name, Annotated[int, Field(gt=0)]] = Field(description="Images per class, by name.")
     encoders: dict[Name, Encoder] = Field({}, description="Networks whose features are compared.")
@@ -205,6 +212,9 @@ class Study(Closed):
 
         A student learns nothing from no image, so it has no run of a method that takes none.
         """
+        if budget not in self.comparisons:
+            known = ", ".join(self.comparisons)
+            raise InputError(f"config.yaml: comparisons has no budget {budget} (it has: {known}); add one.")
         comparison = self.comparisons[budget]
         return [
             Run(method, learner, self.budget_of(method, budget))
@@ -218,32 +228,8 @@ class Study(Closed):
 def load(config: dict[str, Any]) -> Study:
     """Validate a parsed config; the first fault becomes one sentence that names the key."""
     try:
-        return TypeAdapter(Study).validate_python(config)
+        study = TypeAdapter(Study).validate_python(config)
     except ValidationError as error:
-        raise InputError(_sentence(error)) from None
-
-
-def _sentence(error: ValidationError) -> str:
-    """One readable sentence for the first fault of a config."""
-    fault = error.errors()[0]
-    where = [str(part) for part in fault["loc"]]
-    if where[:1] == ["methods"]:
-        del where[2:3]  # the selector, which pydantic adds to the key
-    if where[:1] == ["students"] and where[2:3] == ["training"]:
-        del where[3:4]  # the recipe, likewise
-    key = ".".join(part for part in where if part != "[key]") or "the study"
-    if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"config.yaml: {key} is not a known key; correct its spelling or remove it."
-    if fault["type"] in ("missing", "missing_argument"):
-        return f"config.yaml: {key} is missing; add it."
-    if fault["type"] == "union_tag_not_found":
-        former = fault["input"].get("select")  # the tag's name before version 0.3
-        said = f"select is `kind` now: write `kind: {former}`" if former else "kind is missing; add it"
-        return f"config.yaml: {key}.{said}."
-    if fault["type"] == "union_tag_invalid":
-        tag, tags = fault["ctx"]["tag"], fault["ctx"]["expected_tags"]
-        name = fault["ctx"]["discriminator"].strip("'")
-        return f"config.yaml: {key}.{name}: '{tag}' is none of {tags}."
-    what = fault["msg"].removeprefix("Value error, ")
-    given = f" (given: {str(fault['input'])[:80]})" if where else ""
-    return f"config.yaml: {key}: {what}{given}."
+        raise InputError(faults.sentence(error)) from None
+    faults.refuse(faults.contradictions(study))
+    return study

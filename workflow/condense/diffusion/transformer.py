@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from condense.base.errors import InputError
 from condense.base.linear import Linear
+from condense.config.settings import SIZES as PUBLISHED
 from condense.config.settings import Network
 from condense.diffusion.embedders import (
     Captions,
@@ -31,7 +32,7 @@ class Size(NamedTuple):
 
 
 # PAPER: Peebles and Xie 2023, table 1
-SIZES = {"S": Size(12, 384, 6), "B": Size(12, 768, 12), "L": Size(24, 1024, 16), "XL": Size(28, 1152, 16)}
+SIZES = {name: Size(*size) for name, size in PUBLISHED.items()}
 
 
 class Alignment(NamedTuple):

@@ -9,7 +9,8 @@ from typing import Any
 
 from condense.base import digest
 from condense.base.arithmetic import VARIABLE
-from condense.config import document, published, study
+from condense.base.errors import InputError
+from condense.config import document, faults, published, study
 from condense.config.methods import Gadc
 from condense.config.objectives import OBJECTIVES
 from condense.config.options import others
@@ -36,6 +37,8 @@ class Plan:
     def __init__(self, config: dict[str, Any]) -> None:
         self.written = study.load(config)
         self.study = replicated(self.written)
+        if classes := self._classes():
+            faults.refuse(faults.balance(self.study, classes))
         files = Files(self.study)
         self.targets = Targets(self.study, files)
         self.options = RuleOptions(self.study, files)
@@ -79,6 +82,15 @@ class Plan:
         from condense.images.index import fingerprint
 
         return fingerprint(self.study.images, shard, validation)
+
+    def _classes(self) -> int:
+        """Number of classes; 0 where the images are not there yet."""
+        from condense.images.sources import source
+
+        try:
+            return len(source(self.study.images).classes())
+        except (InputError, OSError):
+            return 0
 
     def settings(self) -> str:
         """Digest of every setting, defaults included: another default makes the complete config anew."""

@@ -1,0 +1,127 @@
+"""What is wrong with a config, each fault one sentence that names the key: before any job starts."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from condense.base.errors import InputError
+from condense.config.methods import Listed, Selector
+from condense.config.objectives import OBJECTIVES
+from condense.config.settings import SIZES, Autoencoder, Recipe
+
+if TYPE_CHECKING:
+    from condense.config.study import Generator, Study
+
+FACTOR = 8  # ASSUME: pixels per latent pixel, along a side, of an autoencoder that is not there yet
+NAMES = {"kl": "AutoencoderKL", "tiny": "AutoencoderTiny"}  # of diffusers
+
+
+def refuse(faults: Iterator[str]) -> None:
+    """Raise the first of some faults as an InputError."""
+    for fault in faults:
+        raise InputError(f"config.yaml: {fault}.")
+
+
+def sentence(error: ValidationError) -> str:
+    """One readable sentence for the first fault of a config."""
+    fault = error.errors()[0]
+    where = [str(part) for part in fault["loc"]]
+    if where[:1] == ["methods"]:
+        del where[2:3]  # the selector, which pydantic adds to the key
+    if where[:1] == ["students"] and where[2:3] == ["training"]:
+        del where[3:4]  # the recipe, likewise
+    key = ".".join(part for part in where if part != "[key]") or "the study"
+    if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"config.yaml: {key} is not a known key; correct its spelling or remove it."
+    if fault["type"] in ("missing", "missing_argument"):
+        return f"config.yaml: {key} is missing; add it."
+    if fault["type"] == "union_tag_not_found":
+        former = fault["input"].get("select")  # the tag's name before version 0.3
+        said = f"select is `kind` now: write `kind: {former}`" if former else "kind is missing; add it"
+        return f"config.yaml: {key}.{said}."
+    if fault["type"] == "union_tag_invalid":
+        tag, tags = fault["ctx"]["tag"], fault["ctx"]["expected_tags"]
+        name = fault["ctx"]["discriminator"].strip("'")
+        return f"config.yaml: {key}.{name}: '{tag}' is none of {tags}."
+    what = fault["msg"].removeprefix("Value error, ")
+    given = f" (given: {str(fault['input'])[:80]})" if where else ""
+    return f"config.yaml: {key}: {what}{given}."
+
+
+def contradictions(study: "Study") -> Iterator[str]:
+    """Settings that do not fit each other: the key, the reason and what to do."""
+    for name, autoencoder in study.autoencoders.items():
+        yield from (f"autoencoders.{name}.{fault}" for fault in _of_autoencoder(autoencoder))
+    for name, method in study.methods.items():
+        yield from (f"methods.{name}.{fault}" for fault in _of_method(study, method))
+    for name, generator in study.generators.items():
+        yield from (f"generators.{name}.{fault}" for fault in _of_generator(study, generator))
+    for name, recipe in study.recipes.items():
+        if recipe.feature_encoder and study.encoders[recipe.feature_encoder].kind == "fid":
+            where = f"recipes.{name}.feature_encoder"
+            yield f"{where}: {recipe.feature_encoder} is for scoring only; name another"
+
+
+def balance(study: "Study", classes: int) -> Iterator[str]:
+    """Generators whose samples the study's number of classes does not divide."""
+    for name, generator in study.generators.items():
+        count = generator.sampling.images
+        if generator.sampling.labels == "balanced" and count % classes:
+            near = max(classes, count // classes * classes)
+            yield (
+                f"generators.{name}.sampling.images is {count}, which {classes} classes do not divide into "
+                f"equal shares; use {near}, or set sampling.labels to random"
+            )
+
+
+def _of_method(study: "Study", method: Selector) -> Iterator[str]:
+    if method.encoder and study.encoders[method.encoder].kind == "fid":
+        yield f"encoder: {method.encoder} is for scoring only; name an encoder of another kind"
+    if isinstance(method, Listed) and not method.file:
+        yield "file is missing; name the list of images"
+
+
+def _of_generator(study: "Study", generator: "Generator") -> Iterator[str]:
+    autoencoder = study.autoencoders.get(generator.autoencoder or "")
+    factor = 1 if autoencoder is None else _factor(autoencoder)
+    if generator.resolution % factor:
+        yield f"resolution is {generator.resolution}; its autoencoder takes multiples of {factor}"
+    elif generator.resolution // factor % generator.network.patch:
+        side = generator.resolution // factor
+        yield f"network.patch is {generator.network.patch}, which does not divide the latent's side, {side}"
+    recipe = study.recipes.get(generator.recipe, Recipe())
+    depth = generator.network.depth or SIZES[generator.network.size][0]
+    if recipe.feature_encoder and recipe.alignment_block > depth:
+        yield f"recipe: {generator.recipe} aligns after block {recipe.alignment_block}, and there are {depth}"
+    sampling = generator.sampling
+    low, high = OBJECTIVES[generator.objective].steps.get(sampling.sampler, (1, None))
+    if sampling.steps < low or (high and sampling.steps > high):
+        yield f"sampling.steps is {sampling.steps}; {sampling.sampler} takes {low} to {high}"
+
+
+def _of_autoencoder(autoencoder: Autoencoder) -> Iterator[str]:
+    """A folder that is there says what it is."""
+    found = _config(autoencoder).get("_class_name", NAMES[autoencoder.kind])
+    if found != NAMES[autoencoder.kind]:
+        fitting = [kind for kind, name in NAMES.items() if name == found]
+        hint = f"set kind to {fitting[0]}" if fitting else "choose another folder"
+        yield f"kind is {autoencoder.kind}, and {autoencoder.path} holds an {found}; {hint}"
+
+
+def _factor(autoencoder: Autoencoder) -> int:
+    """Pixels per latent pixel, along a side."""
+    config = _config(autoencoder)
+    widths = config.get("block_out_channels") or config.get("encoder_block_out_channels")
+    return 2 ** (len(widths) - 1) if widths else FACTOR
+
+
+def _config(autoencoder: Autoencoder) -> dict:
+    """What the folder of an autoencoder says of it; empty where there is none, or not a readable one."""
+    try:
+        found = json.loads((Path(autoencoder.path) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
