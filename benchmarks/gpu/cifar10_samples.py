@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from PIL import Image
 
 from benchmarks.gpu.cifar10 import DETECTOR, METHODS, PIXELS, REPLICATES, Study
@@ -40,6 +41,7 @@ def figures(place: Place) -> list[Figure]:
 
 def score(study: Study, method: str, seed: int) -> Outcome:
     """Draw a generator's images and compare them with the images to choose from."""
+    torch._dynamo.reset()  # it compiles but so many networks of a kind
     arm, sampling = study.arm(method, seed), study.sampling(seed)
     drawing = partial(
         stage("generate"),

@@ -6,7 +6,6 @@ does is slower still.
 """
 
 import copy
-import itertools
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -16,7 +15,7 @@ from functools import cache, partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu.figures import Figure, Outcome, Place
@@ -158,9 +157,9 @@ def plain(chosen: Load, place: Place, mixed: bool) -> Callable[[], None]:
     net = initialised(sources, chosen.objective, chosen.network, chosen.recipe(), 0).to(device).train()
     average = copy.deepcopy(net)
     optimiser = torch.optim.AdamW(net.parameters(), lr=1e-4, weight_decay=0)
-    workers = {"num_workers": place.size(8, 0), "pin_memory": device.type == "cuda"}
-    loader = DataLoader(Stored(sources), chosen.batch, shuffle=True, drop_last=True, **workers)
-    batches = itertools.chain.from_iterable(itertools.repeat(loader))
+    stored, workers = Stored(sources), {"num_workers": place.size(4, 0), "pin_memory": device.type == "cuda"}
+    endless = RandomSampler(stored, replacement=True, num_samples=10**9)  # an epoch's end would stop it
+    batches = iter(DataLoader(stored, chosen.batch, sampler=endless, **workers))
     captions = None if sources.captions is None else sources.captions.to(device)
 
     def step() -> None:
