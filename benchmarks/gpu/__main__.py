@@ -28,7 +28,7 @@ from condense.base.storage import replacing
 
 OUT = Path("benchmarks/out")
 DATA = OUT / "cifar10"
-TOY_MINUTES = 2  # after which a part of a rehearsal is stopped
+TOY_MINUTES = 10  # after which a part of a rehearsal is stopped
 
 
 def arguments() -> argparse.Namespace:

@@ -6,21 +6,21 @@ float64 differ by on a CPU, in bfloat16 four times what bfloat16 and float32 do.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from benchmarks.gpu import stage_checks
+from benchmarks.gpu import selection_checks, stage_checks
 from benchmarks.gpu.figures import Figure, Outcome, Place
+from benchmarks.gpu.selection_checks import normal
 from benchmarks.gpu.two_ranks import two_ranks
 from condense.base.compile import compile_network
 from condense.base.memory import keep_freed_memory
 from condense.base.precision import full_precision
 from condense.base.seeds import stream
 from condense.config.objectives import OBJECTIVES
-from condense.config.settings import Gadc, Network, Recipe, Sampling, Training
+from condense.config.settings import Network, Recipe, Sampling, Training
 from condense.diffusion.generate import draw
 from condense.diffusion.objectives import process_of
 from condense.diffusion.samplers import SAMPLERS, guide
@@ -29,7 +29,6 @@ from condense.scoring.frechet import fit, frechet_distance
 from condense.scoring.inception_score import inception_score
 from condense.scoring.kernel_distance import kernel_distance
 from condense.scoring.manifold import compare
-from condense.selection.search import condense
 from condense.training.data import Latents, Sources
 from condense.training.examples import Batch, Examples
 from condense.training.losses import Denoising
@@ -48,12 +47,10 @@ def figures(place: Place) -> list[Figure]:
     """A figure of each check: the largest relative difference, at most its tolerance."""
     keep_freed_memory()
     checks: list[tuple[str, float, Callable[[torch.device], tuple[Tensors, Tensors]]]] = [
-        ("selection", 1e-9, against_cpu(partial(selection, Gadc(epsilon=0.1, beta=2.0)))),
-        (
-            "selection to a tolerance",
-            1e-6,
-            against_cpu(partial(selection, Gadc(epsilon=0.1, beta=0.0, tolerance=1e-4))),
-        ),
+        ("selection", 1e-9, against_cpu(selection_checks.together)),
+        ("selection to a tolerance", 1e-6, against_cpu(selection_checks.to_a_tolerance)),
+        ("selection, screened", 1e-9, against_cpu(selection_checks.screened)),
+        ("selection by representatives", 1e-9, against_cpu(selection_checks.represented)),
         *(
             (f"gradients of {name}, float32", 1e-4, against_cpu(partial(gradients, name)))
             for name in OBJECTIVES
@@ -92,24 +89,6 @@ def difference(found: Tensors, expected: Tensors) -> float:
 def against_cpu(work: Callable[[torch.device], Tensors]) -> Callable[[torch.device], tuple[Tensors, Tensors]]:
     """A check of work on the device against the same on the CPU."""
     return lambda device: (work(device), work(CPU))
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    """Normal numbers drawn on the CPU, the same for every device."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def selection(settings: Gadc, device: torch.device) -> Tensors:
-    """Subsets of three classes of 60 images, and their objectives."""
-    features = normal(3, 60, 16).relu().to(device)
-    nll = normal(3, 60, seed=1).abs().to(device)
-    settings = replace(settings, epsilon_unit="median", restarts=1)
-    found = condense(features, nll, [2, 5], settings)
-    return {
-        f"{name} {budget}": getattr(one.end, name)
-        for budget, one in found.items()
-        for name in ("subsets", "value")
-    }
 
 
 def sources(seed: int = 0) -> Sources:

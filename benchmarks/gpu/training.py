@@ -33,7 +33,7 @@ from condense.training.train import initialised
 from condense.training.trainer import Trainer
 from condense.training.workers import Workers
 
-CLASSES, TOKENS, TEXT, FEATURES = 1000, 16, 2048, 768
+CLASSES, CAPTIONS, ALIGNMENT = 1000, Captions(), Alignment()
 # ASSUME: shares of the peak of that arithmetic: fused kernels; kernels one by one; these on float32 tensors
 COMPILED, EAGER, EAGER32 = 0.40, 0.25, 0.25
 
@@ -48,6 +48,8 @@ class Load:
     batch: int
     images: int
     attached: bool
+    captions: Captions = CAPTIONS
+    alignment: Alignment = ALIGNMENT
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -63,33 +65,37 @@ class Load:
         latents = Latents(moments, moments.abs() / 10, labels, names, CLASSES, self.shape)
         if not self.attached:
             return Sources(latents)
-        captions = torch.randn(CLASSES + 1, TOKENS, TEXT, generator=random)
-        maps = torch.randn(1, 2, self.side // 2, self.side // 2, FEATURES, generator=random).half()
+        captions = torch.randn(CLASSES + 1, *self.captions, generator=random)
+        maps = torch.randn(
+            1, 2, self.side // 2, self.side // 2, self.alignment.width, generator=random
+        ).half()
         return Sources(latents, captions, maps.repeat(self.images, 1, 1, 1, 1))
 
     def recipe(self) -> Recipe:
-        """The paper's, as far as the network is deep enough."""
-        return Recipe(alignment_block=8 if self.network.size else 1)
+        """The paper's, or a toy's."""
+        return Recipe(alignment_block=self.alignment.block, alignment_hidden=self.alignment.hidden)
+
+
+def load(place: Place, objective: str, attached: bool) -> Load:
+    """The paper's training, or a toy."""
+    if place.rehearsal:
+        network, parts = Network(depth=2, width=32, heads=2), (Captions(4, 16), Alignment(1, 16, 16))
+        return Load(objective, network, 8, 4, 8, attached, *parts)
+    return Load(objective, Network(size="L"), 32, 128, 512, attached)
 
 
 @cache
 def operations(chosen: Load) -> float:
     """Operations of an image's forward and backward pass, counted on the network without weights."""
     with torch.device("meta"):
-        extra = (Captions(TOKENS, TEXT), Alignment(block=1)) if chosen.attached else ()
+        extra = (chosen.captions, chosen.alignment) if chosen.attached else ()
         learned = OBJECTIVES[chosen.objective].learned_variance
         net = build(chosen.network, chosen.shape, CLASSES, learned, *extra)
         given = [torch.empty(1, *chosen.shape), torch.empty(1), torch.zeros(1, dtype=torch.long)]
-        given += [torch.empty(1, TOKENS, TEXT)] if chosen.attached else []
+        given += [torch.empty(1, *chosen.captions)] if chosen.attached else []
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         net(*given, **{"project": True} if chosen.attached else {})
     return 3 * counter.get_total_flops()
-
-
-def load(place: Place, objective: str, attached: bool) -> Load:
-    """The paper's training, or a toy."""
-    network = place.size(Network(size="L"), Network(depth=2, width=32, heads=2))
-    return Load(objective, network, place.size(32, 8), place.size(128, 4), place.size(512, 8), attached)
 
 
 def figures(place: Place, objective: str) -> list[Figure]:
