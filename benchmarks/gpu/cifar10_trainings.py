@@ -19,7 +19,7 @@ from condense.training.train import initialised
 from condense.training.trainer import Trainer
 from condense.training.workers import Workers
 
-SECONDS = 58  # of the steps of one generator
+SECONDS = 50  # of the steps of one generator
 REACHED = 0.20  # ASSUME: of the bf16 peak, for a network this narrow
 
 

@@ -130,6 +130,8 @@ def test_a_figure_that_fails_is_told_and_the_rest_goes_on(tmp_path):
 def test_the_plan_fits_the_time_that_is_lent():
     assert sum(part.minutes for part in PARTS) <= 45
     assert all(part.minutes < 8 for part in PARTS)
+    documented = (ROOT / "docs" / "gpu.md").read_text()
+    assert all(f"| `{part.name}` | {part.minutes:g} |" in documented for part in PARTS)
 
 
 def test_a_rehearsal_of_every_part_is_green(without, tmp_path):
