@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -191,3 +192,10 @@ def test_after_a_process_that_died_another_measures_the_rest(tmp_path, monkeypat
     record = runner.record_of(PARTS[0], where)
     assert record.rows["deadly"]["error"] == "the process ended with -9"
     assert record.rows["harmless"]["value"] == 1 and not record.complete
+
+
+def test_a_process_is_stopped_when_its_time_is_up(tmp_path):
+    words = [PARTS[0].name, str(tmp_path), str(tmp_path), "toy"]
+    began = time.monotonic()
+    assert runner.work(words, tmp_path / "log", 0.0, rehearsal=True) is None
+    assert time.monotonic() - began < 30 and not (tmp_path / f"{PARTS[0].name}.json").exists()
