@@ -17,20 +17,26 @@ from condense.config.options import setting, settings
 class Images:
     """Where the images are; a class is a folder, an image is named by its path relative to the root."""
 
-    source: Literal["imagefolder", "parquet", "digits"] = setting(
-        "imagefolder", "What `root` is: a tree class/file, Parquet files, or scikit-learn's digits."
+    source: Literal["imagefolder", "parquet", "tar", "digits"] = setting(
+        "imagefolder",
+        "What `root` is: a tree class/file, Parquet files, tar shards, or scikit-learn's digits.",
     )
     root: str | None = setting(
         None,
-        "Folder with one folder of images per class; Parquet files, as x-*.parquet; relative to the study.",
+        "Folder with a folder of images per class; files, as x-*.parquet or x-*.tar; relative to the study.",
     )
+    revision: str | None = setting(
+        None,
+        "parquet, tar: commit on Hugging Face's hub; `root` is then owner/name, or owner/name/x-*.parquet.",
+    )
+    unlabelled: bool = setting(False, "Take all images for one class, whatever their folders or labels.")
     validation: float | str | None = setting(
         None,
         "Images to examine students on, which are never chosen: another root, or a share held out by name.",
         union_mode="left_to_right",
     )
     image_column: str = setting("image", "parquet: column of the images.")
-    label_column: str = setting("label", "parquet: column of the classes.")
+    label_column: str = setting("label", "parquet: column of the classes; tar: field of key.json.")
     unreadable: Literal["fail", "skip"] = setting("fail", "What to do with an image that cannot be decoded.")
     per_class: int | None = setting(None, "Use at most this many images of each class; all when none.", gt=0)
     classes: int | None = setting(None, "Use at most this many classes; all when none.", gt=0)
@@ -38,6 +44,8 @@ class Images:
     def __post_init__(self) -> None:
         if isinstance(self.validation, float) and not 0 < self.validation < 1:
             raise ValueError("a share of `validation` lies between 0 and 1")
+        if self.unlabelled and self.source == "digits":
+            raise ValueError("digits are not `unlabelled`; they are a data set of ten classes")
 
 
 # --- generators -----------------------------------------------------------------------------------------

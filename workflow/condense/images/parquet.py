@@ -1,87 +1,99 @@
 """Parquet files as a source: a column of encoded images and one of labels, as Hugging Face stores them."""
 
 import json
-from functools import cache
+from collections import OrderedDict
+from functools import cache, cached_property
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import Any, NamedTuple
 
 from condense.base.errors import InputError
-from condense.config.settings import Images
-from condense.images.decoding import decode
+from condense.images.packed import UNLABELLED, Packed, Places, keep
 
-if TYPE_CHECKING:
-    from PIL import Image
+KEPT = 2**30  # bytes of images that stay in memory, as they are encoded
 
 
-class Parquet:
-    """Images of local Parquet files; a class is a label, an image is named by its stored path or its row.
+class Stored(NamedTuple):
+    """Where an image is in a Parquet file."""
 
-    The images of a file are read into memory as they are encoded when the first of them is opened.
-    """
+    file: Path
+    group: int  # of rows, which is what can be read at once
+    row: int  # of the group
 
-    def __init__(self, settings: Images) -> None:
-        self.settings = settings
+
+class Parquet(Packed):
+    """Images of Parquet files; a class is a label, an image is named by its stored path or its row."""
+
+    kind, suffix = "Parquet file", ".parquet"
+
+    @cached_property
+    def places(self) -> Places:
+        """Row of each image; of the images only the stored paths are read."""
+        label = None if self.settings.unlabelled else self.settings.label_column
+        return _list_rows(self.files, self.settings.image_column, label)
 
     def classes(self) -> list[str]:
         """Names of the labels, sorted: those in the files' metadata, else the labels themselves."""
-        names = set().union(*(_names(file, self.settings.label_column) for file in self._files()))
-        return sorted(names)[: self.settings.classes]
-
-    def images(self, name: str) -> list[tuple[str, int]]:
-        """Images of a class, sorted by name; InputError where there are none."""
-        rows = self._rows().get(name)
-        if not rows:
-            raise InputError(f"Class {name!r} has no image in {self.settings.root}.")
-        found = sorted((path, size) for path, (_, _, size) in rows.items())
-        return found[: self.settings.per_class]
-
-    def open(self, path: str, side: int | None = None) -> "Image.Image":
-        """Decode one image; a JPEG much larger than `side` comes reduced, to twice `side` or more."""
-        file, row, _ = self._rows()[path.partition("/")[0]][path]
-        stored = _column(file, self.settings.image_column)[row].as_py()
-        content = stored["bytes"] if isinstance(stored, dict) else stored
-        return decode(file.parent / path, side, content or b"")
-
-    def holds(self, path: str, name: str) -> bool:
-        """Whether a row of the class has that path."""
-        return path in self._rows().get(name, {})
-
-    def state(self, name: str) -> int:
-        """Newest modification time of the files, in nanoseconds."""
-        return max(file.stat().st_mtime_ns for file in self._files())
-
-    def _rows(self) -> dict[str, dict[str, tuple[Path, int, int]]]:
-        columns = (self.settings.image_column, self.settings.label_column)
-        return _list_rows(tuple(self._files()), *columns)
-
-    def _files(self) -> list[Path]:
-        """The file that the root names, or the files that it is a pattern of."""
-        root = Path(self.settings.root or "")
-        files = [root] if root.is_file() else sorted(root.parent.glob(root.name)) if root.name else []
-        if not files or not all(file.is_file() for file in files):
-            raise InputError(
-                f"No Parquet file is at {root}: give images.root a file, or a pattern as x-*.parquet."
+        named = set()
+        if not self.settings.unlabelled:
+            named = set().union(
+                *(_class_names(file, self.settings.label_column) or () for file in self.files)
             )
-        return files
+        return sorted(named or self.places)[: self.settings.classes]
+
+    def sizes(self, name: str) -> dict[str, int]:
+        """Encoded bytes of each image of a class; for this every image is read once."""
+        column = self.settings.image_column
+        return {path: _sizes(at.file, column)[at.group][at.row] for path, at in self.places[name].items()}
+
+    def content(self, place: Stored) -> bytes:
+        """An image as it is encoded."""
+        stored = _GROUPS.read(place.file, place.group, self.settings.image_column)[place.row].as_py()
+        return (stored["bytes"] if isinstance(stored, dict) else stored) or b""
+
+
+class _Groups:
+    """Groups of rows of a column, of which the last used stay in memory."""
+
+    def __init__(self) -> None:
+        self.kept: OrderedDict[tuple, Any] = OrderedDict()
+        self.lock = Lock()
+
+    def read(self, file: Path, group: int, column: str) -> Any:
+        """Values of a column in a group of rows."""
+        key = file, group, column, file.stat().st_mtime_ns
+        with self.lock:
+            if key not in self.kept:
+                self.kept[key] = _read(file, column, group)
+                while len(self.kept) > 1 and sum(found.nbytes for found in self.kept.values()) > KEPT:
+                    self.kept.popitem(last=False)
+            self.kept.move_to_end(key)
+            return self.kept[key]
+
+
+_GROUPS = _Groups()
 
 
 @cache
-def _list_rows(
-    files: tuple[Path, ...], image_column: str, label_column: str
-) -> dict[str, dict[str, tuple[Path, int, int]]]:
-    """File, row and encoded bytes of each image, by class and path."""
-    found: dict[str, dict[str, tuple[Path, int, int]]] = {}
+def _list_rows(files: tuple[Path, ...], image_column: str, label_column: str | None) -> Places:
+    """Row of each image, by class and path."""
+    found: dict[str, dict[str, Stored]] = {}
     number = 0
     for file in files:
-        labels = _column(file, label_column).to_pylist()
-        names = _class_names(file, label_column)
-        for row, (label, (path, size)) in enumerate(zip(labels, _stored(file, image_column), strict=True)):
+        paths = _stored_paths(file, image_column)
+        labels = [UNLABELLED] * len(paths)
+        names = None
+        if label_column is not None:
+            labels = _read(file, label_column).to_pylist()
+            names = _class_names(file, label_column)
+        starts = [0, *accumulate(_group_sizes(file))]
+        group = 0
+        for row, (label, path) in enumerate(zip(labels, paths, strict=True)):
+            group += row == starts[group + 1]
             name = _class_of(label, names, file, row)
-            kept = found.setdefault(name, {})
             path = f"{name}/{Path(path).name if path else f'{number:08}.png'}"
-            if path in kept:
-                raise InputError(f"{file} names two images {path!r}: remove the paths of its images.")
-            kept[path] = (file, row, size)
+            keep(found, name, path, Stored(file, group, row - starts[group]), file)
             number += 1
     return found
 
@@ -96,14 +108,6 @@ def _class_of(label: Any, names: list[str] | None, file: Path, row: int) -> str:
     return str(label)
 
 
-def _names(file: Path, column: str) -> list[str]:
-    """Names of the classes of a file; no image is read."""
-    names = _class_names(file, column)
-    if names is not None:
-        return names
-    return [_class_of(label, None, file, row) for row, label in enumerate(_column(file, column).to_pylist())]
-
-
 def _class_names(file: Path, column: str) -> list[str] | None:
     """Names of the classes that Hugging Face's metadata give for a column of numbers."""
     described = (_open(file).schema_arrow.metadata or {}).get(b"huggingface", b"{}")
@@ -111,38 +115,63 @@ def _class_names(file: Path, column: str) -> list[str] | None:
     return features.get(column, {}).get("names")
 
 
-def _stored(file: Path, column: str) -> list[tuple[str | None, int]]:
-    """(stored path, encoded bytes) of each image of a file."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    images = _column(file, column)
-    if pa.types.is_struct(images.type):
-        paths = pc.struct_field(images, "path").to_pylist()
-        images = pc.struct_field(images, "bytes")
-    else:
-        paths = [None] * len(images)
-    if not (pa.types.is_binary(images.type) or pa.types.is_large_binary(images.type)):
-        raise InputError(f"{file} has no encoded images in column {column!r}: set images.image_column.")
-    sizes = [size or 0 for size in pc.binary_length(images).to_pylist()]
-    return list(zip(paths if all(paths) else [None] * len(sizes), sizes, strict=True))
-
-
-@cache
-def _column(file: Path, name: str) -> Any:
-    """A column of a file, in memory."""
+def _stored_paths(file: Path, column: str) -> list[str | None]:
+    """Path that is stored with each image of a file, none where one has none; no image is read."""
     import pyarrow as pa
 
     opened = _open(file)
-    if name not in opened.schema_arrow.names:
-        raise InputError(
-            f"{file} has no column {name!r} but {', '.join(opened.schema_arrow.names)}: "
-            "set images.image_column and images.label_column."
-        )
+    _require(opened, file, column)
+    kind = opened.schema_arrow.field(column).type
+    content = kind.field("bytes").type if pa.types.is_struct(kind) else kind
+    if not (pa.types.is_binary(content) or pa.types.is_large_binary(content)):
+        raise InputError(f"{file} has no encoded images in column {column!r}: set images.image_column.")
+    paths = [None] * opened.metadata.num_rows
+    if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0:
+        paths = [stored["path"] for stored in _read(file, f"{column}.path").to_pylist()]
+    return paths if all(paths) else [None] * len(paths)
+
+
+@cache
+def _sizes(file: Path, column: str) -> list[list[int]]:
+    """Encoded bytes of the images of each group of rows."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = []
+    for group in range(len(_group_sizes(file))):
+        images = _read(file, column, group)
+        if pa.types.is_struct(images.type):
+            images = pc.struct_field(images, "bytes")
+        found.append([size or 0 for size in pc.binary_length(images).to_pylist()])
+    return found
+
+
+@cache
+def _group_sizes(file: Path) -> list[int]:
+    described = _open(file).metadata
+    return [described.row_group(group).num_rows for group in range(described.num_row_groups)]
+
+
+def _read(file: Path, column: str, group: int | None = None) -> Any:
+    """A column of a file, or of a group of its rows."""
+    import pyarrow as pa
+
+    opened = _open(file)
+    _require(opened, file, column.partition(".")[0])
     try:
-        return opened.read(columns=[name]).column(0)
+        every = opened.read([column]) if group is None else opened.read_row_group(group, [column])
+        return every.column(0)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(file, error) from None
+
+
+def _require(opened: Any, file: Path, column: str) -> None:
+    """Refuse a file without a column."""
+    if column not in opened.schema_arrow.names:
+        raise InputError(
+            f"{file} has no column {column!r} but {', '.join(opened.schema_arrow.names)}: "
+            "set images.image_column and images.label_column."
+        )
 
 
 def _open(file: Path) -> Any:

@@ -1,7 +1,7 @@
 """Sources of images, and their ordered decoding ahead of need."""
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,26 +14,12 @@ import numpy as np
 from condense.base.errors import InputError
 from condense.config.settings import Images
 from condense.images.decoding import Unreadable, centre_crop, decode
+from condense.images.names import is_image_name
 from condense.images.parquet import Parquet
+from condense.images.tars import TarShards
 
 if TYPE_CHECKING:
     from PIL import Image
-
-EXTENSIONS = (
-    ".jpeg",
-    ".jpg",
-    ".jpe",
-    ".png",
-    ".bmp",
-    ".webp",
-    ".gif",
-    ".tif",
-    ".tiff",
-    ".ppm",
-    ".pgm",
-    ".pbm",
-)
-
 
 T = TypeVar("T")
 
@@ -110,6 +96,46 @@ class ImageFolder:
         return (self.root / name).stat().st_mtime_ns
 
 
+class FlatFolder(ImageFolder):
+    """A folder of images without classes, at any depth: one class, which has the name of the folder."""
+
+    def __init__(self, settings: Images) -> None:
+        super().__init__(settings)
+        self.top = self.root.absolute()  # which has a name, also where the root is "."
+        self.root = self.top.parent  # so that a path begins with the class, as everywhere
+
+    def classes(self) -> list[str]:
+        """The name of the folder; InputError where there is none."""
+        if self.settings.root is None or not self.top.is_dir():
+            raise InputError(f"Images are expected in the folder images.root, but {self.top} is none.")
+        return [self.top.name]
+
+    def images(self, name: str) -> list[tuple[str, int]]:
+        """Files with an image's extension, without hidden ones; InputError where there are none."""
+        files = sorted(file for file in self.top.rglob("*") if self._is_image(file))
+        names = Counter(file.name for file in files)
+        if not files:
+            raise InputError(f"{self.top} holds no file with an image's extension (JPEG, PNG, WEBP, ...).")
+        if names.most_common(1)[0][1] > 1:
+            raise InputError(f"{self.top} holds two files {names.most_common(1)[0][0]!r}: rename one.")
+        found = [(file.relative_to(self.root).as_posix(), file.stat().st_size) for file in files]
+        return found[: self.settings.per_class]
+
+    def holds(self, path: str, name: str) -> bool:
+        """Whether the path is that of an image in the folder."""
+        inside = path.startswith(f"{self.top.name}/") and name == self.top.name
+        return inside and self._is_image(self.root / path)
+
+    def state(self, name: str) -> int:
+        """Newest modification time of the folder and those in it, in nanoseconds."""
+        folders = [self.top, *(found for found in self.top.rglob("*") if found.is_dir())]
+        return max(folder.stat().st_mtime_ns for folder in folders)
+
+    def _is_image(self, file: Path) -> bool:
+        visible = not any(part.startswith(".") for part in file.relative_to(self.top).parts)
+        return visible and is_image_name(file.name) and file.is_file()
+
+
 class Digits:
     """scikit-learn's 1,797 handwritten digits: 8x8 greys of 17 levels, spread over 0..255."""
 
@@ -143,7 +169,9 @@ class Digits:
 
 def source(settings: Images) -> Source:
     """Open the source of images that the settings describe."""
-    return {"imagefolder": ImageFolder, "parquet": Parquet, "digits": Digits}[settings.source](settings)
+    folder = FlatFolder if settings.unlabelled else ImageFolder
+    kinds = {"imagefolder": folder, "parquet": Parquet, "tar": TarShards, "digits": Digits}
+    return kinds[settings.source](settings)
 
 
 def load(images: Source, path: str, size: int | None = None) -> np.ndarray:
@@ -193,11 +221,6 @@ def _read_batch(group: Sequence[T], read: Callable[[T], np.ndarray]) -> Decoded:
         except Unreadable as error:
             unreadable.append((path, str(error)))
     return Decoded(paths, np.stack(pixels) if pixels else np.empty(0, np.uint8), unreadable)
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file has an image's extension and is not hidden; its content is judged on decoding."""
-    return not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
 
 
 def _bytes(entry: os.DirEntry) -> int:

@@ -17,7 +17,8 @@ from condense.base.errors import AGAIN, InputError, damaged
 from condense.base.tables import read_rows, read_table, whole_rows, write_rows, write_table
 from condense.images.decoding import decode
 from condense.images.index import each_row, is_below
-from condense.images.sources import Source, is_image_name
+from condense.images.names import is_image_name
+from condense.images.sources import Source
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -80,7 +80,7 @@ def count_images(images: Images, folder: Path) -> tuple[int, int, str]:
     if listed.is_file():
         classes = read_index(listed)
         return sum(map(len, classes.values())), len(classes), "results/index.csv"
-    root = images.root and str(folder / images.root)
+    root = images.root if images.revision else images.root and str(folder / images.root)
     try:
         rows = list_images(dataclasses.replace(images, root=root))
     except InputError:

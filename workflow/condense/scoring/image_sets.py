@@ -16,7 +16,8 @@ from condense.base.storage import replacing
 from condense.encoders.detectors import Detector, Inception, open_detector
 from condense.images.adm_files import ImageBatch
 from condense.images.decoding import centre_crop, decode
-from condense.images.sources import EXTENSIONS, batches
+from condense.images.names import EXTENSIONS
+from condense.images.sources import batches
 from condense.scoring.frechet import fit
 from condense.scoring.metrics import Reference, Samples, spread
 
