@@ -220,3 +220,9 @@ def test_ccs_ranks_by_given_scores_rather_than_by_the_classifier() -> None:
     score = torch.arange(40.0)
     chosen = ccs(*probabilities(), score, 12, generator(), cut_off=0.5)
     assert min(chosen.tolist()) >= 20
+
+
+def test_dq_says_before_it_begins_that_a_class_is_too_large() -> None:
+    features = torch.zeros(1, 2).expand(20_001, 2)
+    with pytest.raises(InputError, match=r"dq compares all pairs .* one has 20,001, more than 20,000"):
+        dq(features, 10, torch.Generator())

@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from condense.base.errors import InputError
 
+PAIRED = 20_000  # images of a class, of which all pairs (3 GB) can be compared
 INTERVALS = {10: 96, 50: 16, 100: 10}  # PAPER: Huang et al. 2025 (D2C), by images per class
 
 
@@ -116,6 +117,11 @@ def dq(
     takes the bins in proportion to their sizes: nested. Source: Zhou et al. 2023, sec. 3.2, without its patch
     dropping.
     """
+    if len(features) > PAIRED:
+        raise InputError(
+            f"dq compares all pairs of a class's images, and one has {len(features):,}, more than "
+            f"{PAIRED:,}: choose another method, or split the class."
+        )
     unit = F.normalize(features.double(), dim=1)
     similarity = (1 + unit @ unit.T) / 2
     # ASSUME: "all" in the gain is what the bins before have left, as in the authors' code
