@@ -124,7 +124,7 @@ def test_names_reach_the_shell_quoted(config):
 
 def test_words_that_settings_rule_out_are_those_of_what_is_not_chosen(config):
     plan = Plan(config)
-    assert plan.unused() == ["imagefolder", "parquet"]
+    assert plan.unused() == ["imagefolder", "parquet", "tar"]
     assert {"random", "herding", "list"} < {*plan.unused(method="gadc")} and "gadc" not in plan.unused(
         method="gadc"
     )
