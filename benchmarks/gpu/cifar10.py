@@ -71,7 +71,7 @@ class Study:
 
     def encoder(self, seed: int) -> Encoder:
         """Small network that is fitted on the images, for choosing or for scoring."""
-        epochs = self.place.size(5 if seed == DETECTOR else 3, 1)
+        epochs = self.place.size(3 if seed == DETECTOR else 2, 1)
         return Encoder(kind="fit", side=32, epochs=epochs, seed=seed)
 
     def method(self, name: str, seed: int) -> Method:
