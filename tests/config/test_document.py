@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from commands import call
 from condense.base.errors import InputError
 from condense.config import study
-from condense.config.document import complete, describe, fingerprint, record_config, schema
+from condense.config.document import complete, describe, fingerprint, read_config, record_config, schema
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "docs/config.schema.json"
@@ -81,3 +81,25 @@ def test_the_complete_config_is_the_same_study_with_nothing_left_out(path, tmp_p
     trained = [part for part in whole["generators"].values() if not part["weights"]]
     assert all(part["training"]["class_dropout"] == 0.1 for part in trained)
     assert list(whole["methods"]) == list(given["methods"])
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (b"a: 1\nb: [2\n", "line 3: "),
+        (b"a: 1\nb: {c: 2, c: 3}\n", "line 2: c stands twice"),
+        ("a: gr\u00f6\u00dfer".encode("latin-1"), "is not text in UTF-8"),
+        (b"- a\n", "holds no keys"),
+        (b"", "holds no keys"),
+    ],
+)
+def test_a_config_that_is_none_is_a_sentence_with_its_line(tmp_path, text, sentence):
+    (tmp_path / "config.yaml").write_bytes(text)
+    with pytest.raises(InputError) as caught:
+        read_config(tmp_path / "config.yaml")
+    assert sentence in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_config_may_merge_what_it_repeats(tmp_path):
+    (tmp_path / "config.yaml").write_text("a: &a { b: 1, c: 2 }\nd: { <<: *a, c: 3 }\n")
+    assert read_config(tmp_path / "config.yaml")["d"] == {"b": 1, "c": 3}

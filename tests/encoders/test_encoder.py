@@ -127,7 +127,7 @@ def test_preprocessing_comes_from_the_models_data_config_unless_changed(tmp_path
     assert (changed.mean, changed.std) == ((0.5, 0.5, 0.5), plain.std)
     released = import_to(tmp_path / "c", **own, normalisation="release").preprocess
     assert (released.mean, released.std) == ((0, 0, 0), (1, 1, 1))
-    with pytest.raises(InputError, match="unknown key; known are side"):
+    with pytest.raises(ValueError, match="has no key average; known are side"):
         import_to(tmp_path / "d", **own, preprocess={"average": 1})
 
 

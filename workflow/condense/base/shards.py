@@ -75,7 +75,8 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
             yield file
     except (OSError, KeyError, RuntimeError) as error:
         if "synchronously" in str(error):  # HDF5's own, and not of the work that is done meanwhile
-            raise InputError(f"{path} cannot be read as HDF5 ({error}): {AGAIN}.") from None
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path} cannot be read as HDF5 ({reason}): {AGAIN}.") from None
         raise
 
 

@@ -1,6 +1,7 @@
 """CSV tables of the pipeline, read and written whole."""
 
 import csv
+import json
 import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -15,12 +16,20 @@ NAMES = ("class", "path", "method", "generator", "student", "budget")  # text, a
 csv.field_size_limit(sys.maxsize)  # a trace of a selection is one cell of its diagnostics
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV table of the pipeline; names stay text. InputError if it is cut."""
-    for _ in read_rows(path):  # pandas would fill up a row that is cut
+def read_table(path: Path, columns: Collection[str] = (), least: int = 0) -> pd.DataFrame:
+    """Read a CSV table of the pipeline; names stay text.
+
+    InputError where it is cut, lacks one of some columns, or has fewer rows than the least.
+    """
+    for _ in read_rows(path, columns):  # pandas would fill up a row that is cut
         pass
     try:
-        return pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=[""])
+        table = pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=[""])
+        if missing := [name for name in columns if name not in table]:  # of a file without any row
+            raise ValueError(f"column {missing[0]} is missing")
+        if len(table) < least:
+            raise ValueError(f"it has {len(table)} rows")
+        return table
     except ValueError as error:
         raise damaged(path, "a whole table", error) from None
 
@@ -54,6 +63,20 @@ def whole_rows(path: Path, columns: Collection[str] = ()) -> Iterator[dict[str, 
                     yield dict(zip(header, cells, strict=True))
         except csv.Error as error:
             raise ValueError(f"line {lines.line_num}: {error}") from None
+
+
+def read_lines(path: Path, keys: Collection[str], least: int = 0) -> list[dict[str, float]]:
+    """Rows of a file of JSON lines that have these keys. InputError for others, or fewer than the least."""
+    try:
+        rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+        for number, row in enumerate(rows, 1):
+            if not isinstance(row, dict) or not row.keys() >= set(keys):
+                raise ValueError(f"line {number} has not {', '.join(keys)}")
+        if len(rows) < least:
+            raise ValueError(f"it has {len(rows)} rows")
+        return rows
+    except (OSError, ValueError) as error:
+        raise damaged(path, "a whole history", error) from None
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from condense.base.errors import InputError
 from condense.base.storage import replacing
 from condense.config import study as studies
 from condense.config.names import Name
@@ -34,6 +35,38 @@ class Written(Study):
     """A study as it is written: a generator with another's weights has nothing else but its sampling."""
 
     generators: dict[Name, Generator | Borrower] = Field({}, description="Generators trained on the subsets.")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A config as it is written. InputError names the line where it is no YAML, or has a key twice."""
+    import yaml
+
+    class Strict(yaml.SafeLoader):
+        """Refuses what YAML forbids and its loaders let pass: a key that stands twice."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+            seen = set()
+            for key, _ in node.value:
+                if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                    what = f"{key.value} stands twice"
+                    raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
+                seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
+    try:
+        found = yaml.load(path.read_text(encoding="utf-8"), Strict)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); give the config of a study.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not text in UTF-8; save it as such.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}" if mark else "a character"
+        what = getattr(error, "problem", None) or "that YAML does not allow"
+        raise InputError(f"{path}, {where}: {what}; correct it.") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds no keys; give the config of a study.")
+    return found
 
 
 def schema(

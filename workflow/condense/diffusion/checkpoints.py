@@ -19,6 +19,9 @@ from condense.config.settings import Network
 from condense.diffusion.generator import Description, load_weights, read_generator, write_generator
 from condense.diffusion.transformer import SIZES, Size, Transformer, build
 
+UNREADABLE = (  # what safetensors and PyTorch raise of a file that is not theirs
+    *(SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError),
+)
 PREFIX = re.compile(r"^((module|_orig_mod)\.)+")  # left by DistributedDataParallel and torch.compile
 
 
@@ -86,7 +89,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             # the official script saves its arguments with the weights
             with torch.serialization.safe_globals([argparse.Namespace]):
                 found = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except UNREADABLE as error:
         reason = (str(error) or "it is empty").splitlines()[0]
         raise InputError(
             f"{path} is not a checkpoint of tensors alone ({reason}); download it anew."

@@ -35,9 +35,9 @@ class FrozenEncoder:
 
     def __init__(self, path: Path, device: str = "cpu") -> None:
         self.name = Path(path).stem
-        self.digest = file_digest(path)
         self.device = torch.device(device)
         about, tensors = read_artefact(path, "an encoder artefact")
+        self.digest = file_digest(path)
         self.classes: list[str] | None = about["classes"]
         self.preprocess = Preprocess.of(about["preprocess"])
         self._dtype = getattr(torch, about["precision"])

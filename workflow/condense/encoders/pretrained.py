@@ -1,6 +1,5 @@
 """Pretrained networks of timm and torchvision: their weights, features, heads, classes and preprocessing."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,11 +150,7 @@ def _of_data_config(data: dict[str, Any], settings: Encoder) -> Preprocess:
 
 def _changed(preprocess: Preprocess, settings: Encoder) -> Preprocess:
     """Apply the settings' changes."""
-    try:
-        return Preprocess.of(vars(preprocess) | (settings.preprocess or {}))
-    except TypeError:
-        known = ", ".join(field.name for field in dataclasses.fields(Preprocess))
-        raise InputError(f"preprocess {settings.preprocess} has an unknown key; known are {known}.") from None
+    return Preprocess.of(vars(preprocess) | (settings.preprocess or {}))
 
 
 def read_weights(path: str | Path, model: str, sha256: str | None = None) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ import typer
 
 from condense.base.errors import InputError
 from condense.config import study as studies
+from condense.config.document import read_config
 from condense.config.learners import KINDS
 from condense.config.settings import Images
 from condense.config.study import Study
@@ -29,9 +30,7 @@ def estimate(
     ] = False,
 ) -> None:
     """Estimate GPU hours and disk of a study from its config."""
-    import yaml
-
-    study = replicated(studies.load(yaml.safe_load(config.read_text(encoding="utf-8"))))
+    study = replicated(studies.load(read_config(config)))
     counted, kinds, origin = count_images(study.images, config.parent)
     every = {run for budget in study.comparisons for kind in KINDS for run in study.rows(budget, kind)}
     if tables:

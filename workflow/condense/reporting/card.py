@@ -11,6 +11,7 @@ from condense.base.storage import replacing
 from condense.base.tables import read_table
 from condense.config.metrics import SCORED
 
+NAMES = ("generator", "method", "budget", "seed", "samples", "detector", "reference", "objective", "sampler")
 LIMITS = (
     "Trained on few images: samples may be near copies of them, which the copy rate measures (0.5 is none). "
     "Scores hold for the sampler, guidance, samples, detector and reference named here, and for one seed."
@@ -26,7 +27,7 @@ def card(
     output: Annotated[Path, typer.Option(help="Model card (Markdown).")],
 ) -> None:
     """Write the model card of a trained generator."""
-    row = {key: value for key, value in read_table(score).iloc[0].items() if value == value}
+    row = {key: value for key, value in read_table(score, NAMES, least=1).iloc[0].items() if value == value}
     with replacing(output) as beside:
         beside.write_text(render(row, weights, json.loads(about), sampling, dataset), encoding="utf-8")
 

@@ -1,13 +1,12 @@
 """Stage figures: how students learnt, and which class they take for which."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from condense.base.tables import read_table
+from condense.base.tables import read_lines, read_table
 from condense.reporting.curves import Outputs
 from condense.reporting.style import COLUMN, PAGE, line, plot
 
@@ -23,7 +22,7 @@ def plot_learning(
     for path in histories:
         student, method = path.parts[-4:-2]
         method = method.partition(".")[0]  # of whichever replicate
-        epochs = [json.loads(text) for text in path.read_text().splitlines()]
+        epochs = read_lines(path, ("epoch", "loss"), least=1)
         rows.setdefault(student, {}).setdefault(method, []).append(epochs)
     with plot(output, max(1, len(rows)), 2, figsize=(PAGE, 2.4 * max(1, len(rows)))) as (_, panels):
         for (student, methods), (left, right) in zip(rows.items(), panels, strict=False):
@@ -43,7 +42,7 @@ def plot_confusion(
     output: Outputs,
 ) -> None:
     """Draw what a student takes each class for: a row per class, shares of its validation images."""
-    table = read_table(confusion)
+    table = read_table(confusion, ["class"], least=1)
     names = [*table["class"]]
     counts = table.drop(columns="class").to_numpy(dtype=float)
     shares = 100 * counts / counts.sum(1, keepdims=True)

@@ -31,7 +31,7 @@ def table(
     ] = None,
 ) -> None:
     """Gather the scores of a comparison."""
-    runs = read_scores(scores)
+    runs = read_scores(scores, "generator", *PRESENTATIONS["generator"].compared)
     write_table(runs, every)
     about = None if published is None else json.loads(published)
     write_table(summarise(runs, "generator", budget, about), output)
@@ -53,7 +53,7 @@ def accuracies(
     ] = "{}",
 ) -> None:
     """Gather the accuracies of a comparison's students."""
-    found = read_scores(runs)
+    found = read_scores(runs, "student", *PRESENTATIONS["student"].compared)
     write_table(found, every)
     about = None if published is None else json.loads(published)
     write_table(summarise(found, "student", budget, about, json.loads(choices)), output)
@@ -107,11 +107,11 @@ def show(
 ) -> None:
     """Print tables of scores for a terminal, with the settings that make them comparable."""
     for path in tables:
-        runs = read_table(path)
         names = ["generator", "method", "budget", "seed", "subset_images"]
         shown = [*names, *PRESENTATIONS["generator"].compared, *BESIDES]
-        print(runs[shown].rename(columns=SHORT).to_string(index=False, float_format="{:.3f}".format))
         context = ["training_steps", "samples", "sampler", "steps", "guidance", "ema", "labels", "detector"]
+        runs = read_table(path, [*shown, *context, "reference"])
+        print(runs[shown].rename(columns=SHORT).to_string(index=False, float_format="{:.3f}".format))
         for generator, group in runs.groupby("generator", sort=False):
             print(
                 f"{generator}: " + ", ".join(f"{key} {group[key].iloc[0]}" for key in [*context, "reference"])

@@ -14,6 +14,7 @@ from condense.reporting.style import COLUMN, PAGE, line, plot
 
 AXES = {"images": "images chosen", "training_steps": "training steps", "guidance": "guidance"}
 ACROSS = 3  # panels in a row
+BINS = ("low", "high", "generated", "held_out")
 
 Outputs = Annotated[list[Path], typer.Option(help="Picture to write (.png or .svg); repeat it for both.")]
 
@@ -24,7 +25,7 @@ def plot_table(
     against: Annotated[str, typer.Option(help=f"One of {', '.join(AXES)}.")],
 ) -> None:
     """Draw a table's first metric against a column of numbers, a line per method; published ones hollow."""
-    rows = read_table(table)
+    rows = read_table(table, ["method", "metric", "mean", "std", "published", against], least=1)
     rows = rows[rows["metric"] == rows["metric"].iloc[0]].dropna(subset=[against])
     with plot(output, 1, 1, figsize=(COLUMN, 2.6)) as (_, panels):
         panel = panels[0, 0]
@@ -59,7 +60,7 @@ def plot_objective(
     with plot(output, 1, 2, figsize=(PAGE, 2.6)) as (figure, panels):
         left, right = panels[0]
         for number, path in enumerate(diagnostics):
-            table = read_table(path)
+            table = read_table(path, ["method", "greedy_trace", "exchange_trace"], least=1)
             greedy, exchange = (traces(table[name]) for name in ("greedy_trace", "exchange_trace"))
             look = line(number) | {"label": table["method"].iloc[0], "marker": "."}
             left.plot(range(1, greedy.shape[1] + 1), greedy.mean(0), **look)
@@ -82,7 +83,7 @@ def plot_distances(
     output: Outputs,
 ) -> None:
     """Draw how far generated and held-out images lie from the nearest training image, a panel per run."""
-    runs = {path: table for path in histograms if len(table := read_table(path))}
+    runs = {path: table for path in histograms if len(table := read_table(path, BINS))}
     if not runs:
         raise InputError("no run of these has training images; leave the figure out.")
     across = min(ACROSS, len(runs))

@@ -1,6 +1,5 @@
 """Stage figures: what people look at first."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ import typer
 
 from condense.base.errors import InputError
 from condense.base.storage import replacing
+from condense.base.tables import read_lines
 from condense.diffusion.parts import read_part
 from condense.reporting.style import COLUMN, PAGE, line, plot
 
@@ -104,7 +104,7 @@ def plot_losses(
     curves: dict[str, dict[str, np.ndarray]] = {}
     for path in histories:
         generator, method, budget, run = path.parts[-4:]
-        losses = np.array([json.loads(line)["loss"] for line in path.read_text().splitlines()])
+        losses = np.array([row["loss"] for row in read_lines(path, ["loss"])])
         if len(losses):
             curves.setdefault(generator, {})[f"{method} {budget} {run.split('.')[0]}"] = losses
     count = max(1, len(curves))
@@ -115,4 +115,5 @@ def plot_losses(
                 smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
                 panel.plot(np.arange(window, len(losses) + 1), smooth, label=name, **line(number))
             panel.set(title=generator, xlabel="step", ylabel=f"loss (mean of {window} steps)", yscale="log")
-            panel.legend()
+            if runs:
+                panel.legend()

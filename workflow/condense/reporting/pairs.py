@@ -29,7 +29,7 @@ def plot_pairs(
     """Draw the generated images nearest to training images beside these: copies show at a glance."""
     from PIL import Image
 
-    table = read_table(pairs)
+    table = read_table(pairs, ["sample", "path"])
     opened = source(images)
     generated = read_chosen(parts, table["sample"].tolist())
     real = [load(opened, path, len(image)) for path, image in zip(table["path"], generated, strict=True)]

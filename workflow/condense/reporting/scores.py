@@ -8,9 +8,13 @@ from condense.base.tables import read_table
 from condense.config.learners import Run
 
 
-def read_scores(paths: list[Path]) -> pd.DataFrame:
-    """Scores of some runs, in order; a column that only some of them have is empty for the others."""
-    return pd.concat([read_table(path) for path in paths], ignore_index=True)
+def read_scores(paths: list[Path], *columns: str) -> pd.DataFrame:
+    """Scores of some runs, in order; a column that only some of them have is empty for the others.
+
+    InputError for a file that lacks one of `columns`, or what every run has.
+    """
+    common = ("method", "budget", "seed", "subset_images", *columns)
+    return pd.concat([read_table(path, common) for path in paths], ignore_index=True)
 
 
 def scores_of(scores: pd.DataFrame | None, run: Run, own_budget: str) -> pd.DataFrame | None:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from condense.base.errors import InputError
 from condense.base.storage import replacing
 
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"]  # Okabe and Ito
@@ -34,11 +35,17 @@ def line(number: int) -> dict[str, str]:
     return {"color": COLOURS[colour], "linestyle": LINES[rounds % len(LINES)]}
 
 
+FORMATS = (".png", ".svg", ".pdf")
+
+
 @contextmanager
 def plot(outputs: list[Path], rows: int, columns: int, **size: Any) -> Iterator[tuple[Any, Any]]:
     """Yield a figure and its panels [rows, columns]; write it to each output (.png, .svg) afterwards."""
     import matplotlib
 
+    for path in outputs:
+        if path.suffix not in FORMATS:
+            raise InputError(f"{path}: a figure is written as {' or '.join(FORMATS)}; name such a file.")
     matplotlib.use("agg")
     from matplotlib import pyplot
 
