@@ -19,6 +19,7 @@ from condense.selection.representatives import represent
 from condense.selection.search import condense
 from condense.selection.select import select
 from condense.transport.partial import solve, squared_distances
+from standin import pretend
 
 PLAIN = Gadc(epsilon=0.05, epsilon_unit="median", beta=1.0, restarts=1, columns=40)
 first = torch.zeros(1, dtype=torch.long)
@@ -108,6 +109,17 @@ def test_tiles_and_threads_do_not_change_the_subset_of_a_class_searched_in_round
         finally:
             torch.set_num_threads(1)
     assert found[0] == found[1] == found[2]
+
+
+def test_a_device_finds_what_the_processor_finds(monkeypatch) -> None:
+    for name, value in (("LARGE", 50), ("DRAWN", 40), ("JOINING", 10)):
+        monkeypatch.setattr(large, name, value)
+    chosen = replace(PLAIN, columns=8, restarts=0)
+    expected = condense_large(one(9, 80), [3], chosen, "cpu")[3]
+    with pretend(monkeypatch) as device:
+        found = condense_large(one(9, 80), [3], chosen, "cuda")[3]
+        assert device.operations > 0
+    assert found.places == expected.places and found.objective == pytest.approx(expected.objective)
 
 
 def test_rounds_find_images_that_were_not_drawn(monkeypatch) -> None:
