@@ -1,6 +1,8 @@
 import csv
 import gc
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from condense.config.settings import Images
 from condense.images.index import each_row, index
 from condense.images.lists import choose_listed, ordering, read_list
 from condense.images.sources import load, source
+from condense.images.subset import Chosen, write_subset
 from condense.selection.export import export
 
 CLASSES = ("ant", "bee 'n co", "öwl")
@@ -224,6 +227,20 @@ def test_the_card_tells_source_licence_method_settings_and_numbers(study: Path) 
     assert '"epsilon": 12' in text
     assert "| gadc | tiny | 1.235 |" in text
     assert "random" not in text
+
+
+def test_an_image_of_a_tar_shard_is_exported_as_it_lies_there(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    Image.effect_noise((9, 7), 50).save(content, "jpeg")
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name, data in (("1.jpg", content.getvalue()), ("1.cls", b"x")):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    write_subset([Chosen("x/1.jpg", "x", 0, 0)], tmp_path / "s.csv")
+    words = ["--source", "tar", "--root", tmp_path / "a.tar", "--output", tmp_path / "out"]
+    call(export, tmp_path / "s.csv", *words, "--form", "imagefolder")
+    assert (tmp_path / "out" / "x" / "1.jpg").read_bytes() == content.getvalue()
 
 
 def test_digits_are_exported_as_images(tmp_path: Path) -> None:

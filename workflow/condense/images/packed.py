@@ -32,7 +32,7 @@ class Packed:
         raise NotImplementedError
 
     def content(self, place: Any) -> bytes:
-        """An image as it is encoded."""
+        """What lies at a place."""
         raise NotImplementedError
 
     def sizes(self, name: str) -> dict[str, int]:
@@ -51,8 +51,11 @@ class Packed:
 
     def open(self, path: str, side: int | None = None) -> "Image.Image":
         """Decode one image; a JPEG much larger than `side` comes reduced, to twice `side` or more."""
-        place = self.places[path.partition("/")[0]][path]
-        return decode(Path(self.settings.root or "").parent / path, side, self.content(place))
+        return decode(Path(self.settings.root or "").parent / path, side, self.read(path))
+
+    def read(self, path: str) -> bytes:
+        """An image as it is encoded."""
+        return self.content(self.places[path.partition("/")[0]][path])
 
     def holds(self, path: str, name: str) -> bool:
         """Whether an image of the class has that path."""

@@ -48,7 +48,7 @@ class Parquet(Packed):
         return {path: _sizes(at.file, column)[at.group][at.row] for path, at in self.places[name].items()}
 
     def content(self, place: Stored) -> bytes:
-        """An image as it is encoded."""
+        """An image as it is encoded there."""
         stored = _GROUPS.read(place.file, place.group, self.settings.image_column)[place.row].as_py()
         return (stored["bytes"] if isinstance(stored, dict) else stored) or b""
 

@@ -44,7 +44,7 @@ class TarShards(Packed):
         return {path: member.size for path, member in self.places[name].items()}
 
     def content(self, place: Member) -> bytes:
-        """An image as it lies in the shard."""
+        """An image as it is encoded there."""
         return os.pread(_handle(place.file).fileno(), place.size, place.offset)
 
 

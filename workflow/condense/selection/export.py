@@ -18,6 +18,7 @@ from condense.config.options import take
 from condense.config.settings import Images
 from condense.images.index import each_row
 from condense.images.lists import write_indices, write_json, write_list
+from condense.images.packed import Packed
 from condense.images.sources import ImageFolder, Source, source
 from condense.images.subset import MADE, Chosen, MadeFolder, open_chosen, read_subset
 
@@ -164,9 +165,12 @@ def _place_images(
     for row, name in track([*zip(rows, names, strict=True)], "export"):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        drawn = not (row.made or isinstance(images, ImageFolder))
+        drawn = not (row.made or isinstance(images, ImageFolder | Packed))
         if drawn or target.name != PurePosixPath(row.path).name:
             open_chosen(row, images, made).save(target, format="png")
+            continue
+        if not row.made and isinstance(images, Packed):
+            target.write_bytes(images.read(row.path))
             continue
         origin = (made if row.made else images.root) / row.path
         if link:
