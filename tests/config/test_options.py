@@ -70,7 +70,7 @@ def test_settings_that_another_stage_obeys_can_be_left_out():
 
 
 def test_other_words_of_a_closed_list():
-    assert others(Images, "source", "digits") == {"imagefolder", "parquet"}
+    assert others(Images, "source", "digits") == {"imagefolder", "parquet", "tar"}
     assert {"random", "herding"} < others(Method, "kind", "gadc")
     assert "gadc" not in others(Method, "kind", "gadc")
 

@@ -4,10 +4,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
-from condense.base.arithmetic import describe, processor
+from condense.base.processor import processor
 from condense.plan.plan import Plan
 from condense.reporting.card import render
 from condense.reporting.provenance import commands, commit, differences, machines, versions
@@ -71,9 +70,3 @@ def test_the_machines_of_the_trainings_are_told_with_their_arithmetic(tmp_path):
     assert processor() in dict(told)["this page made on"]
     assert told[1:] == [("trained on", "cpu (pinned AVX2)")]
     assert list(machines([second]))[1:] == [("trained on", "not told")]
-
-
-def test_arithmetic_is_described_as_it_is():
-    told = describe()
-    assert torch.__version__ in told and processor() in told
-    assert f"{torch.get_num_threads()} thread" in told

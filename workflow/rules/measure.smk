@@ -57,7 +57,7 @@ rule merge_measures:
     log:
         "logs/merge_measures.log",
     conda:
-        "../../envs/base.yaml"
+        "../../envs/score.yaml"
     threads: 1
     params:
         inputs=lambda wildcards, input: PLAN.flags(input),

@@ -8,9 +8,7 @@ Hence `square_root`, `logarithm` and `log_sum_exp` below, and the fused form of 
 """
 
 import os
-import platform
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from condense.base.errors import InputError
@@ -50,23 +48,6 @@ def prepare(words: Sequence[str]) -> list[str]:
     if given["--arithmetic"] == "pinned":
         os.environ |= PINNED
     return words
-
-
-def describe() -> str:
-    """What decides the bits that this process computes: kernels, threads, processor, version of PyTorch."""
-    import torch
-
-    kernels = f"{os.environ.get(VARIABLE, 'native')} {torch.backends.cpu.get_cpu_capability()}"
-    threads = f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
-    return f"{kernels}, {threads}, {processor()}, torch {torch.__version__}"
-
-
-def processor() -> str:
-    """Name of the processor."""
-    known = Path("/proc/cpuinfo")
-    lines = known.read_text(errors="replace").splitlines() if known.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def square_root(values: "Tensor") -> "Tensor":

@@ -1,5 +1,6 @@
 """Sources of images, and their ordered decoding ahead of need."""
 
+import hashlib
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -127,9 +128,10 @@ class FlatFolder(ImageFolder):
         return inside and self._is_image(self.root / path)
 
     def state(self, name: str) -> int:
-        """Newest modification time of the folder and those in it, in nanoseconds."""
-        folders = [self.top, *(found for found in self.top.rglob("*") if found.is_dir())]
-        return max(folder.stat().st_mtime_ns for folder in folders)
+        """Digest of the modification times of the folder and those in it, also of copies that are older."""
+        folders = sorted([self.top, *(found for found in self.top.rglob("*") if found.is_dir())])
+        times = repr([(str(folder), folder.stat().st_mtime_ns) for folder in folders])
+        return int(hashlib.sha256(times.encode()).hexdigest()[:16], 16)
 
     def _is_image(self, file: Path) -> bool:
         visible = not any(part.startswith(".") for part in file.relative_to(self.top).parts)

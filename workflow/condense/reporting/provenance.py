@@ -14,7 +14,7 @@ import pandas as pd
 import typer
 from pydantic import BaseModel
 
-from condense.base import arithmetic
+from condense.base.processor import processor
 from condense.base.storage import file_digest, replacing
 from condense.base.tables import read_table
 from condense.config import study as studies
@@ -68,7 +68,7 @@ def versions() -> list[tuple[str, str]]:
 
 def machines(results: list[Path]) -> Iterator[tuple[str, str]]:
     """What this page was made on, and what the runs of the comparisons were trained on."""
-    yield "this page made on", f"{platform.platform()}, {arithmetic.processor()}"
+    yield "this page made on", f"{platform.platform()}, {processor()}"
     tables = [table for path in results if {"device", "arithmetic"} <= {*(table := read_table(path))}]
     runs = pd.concat([table[["device", "arithmetic"]] for table in tables]) if tables else pd.DataFrame()
     found = {f"{run.device} ({run.arithmetic})" for run in runs.dropna().itertuples()}

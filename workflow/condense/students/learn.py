@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from condense.base import arithmetic
 from condense.base.digest import code
 from condense.base.errors import InputError, Unfinished
+from condense.base.hardware import describe
 from condense.base.memory import keep_freed_memory
 from condense.base.progress import say, track
 from condense.base.storage import file_digest, locked, replacing
@@ -215,7 +215,7 @@ def _write(
     last = learner.history[-1, COLUMNS.index("accuracy")].item()
     about |= {"epochs": learner.epoch, "batch": learner.course.batch, "images": len(learner.data)}
     about |= {"best_epoch": learner.best_epoch, "accuracy": learner.best_accuracy, "last_accuracy": last}
-    about |= {"device": learner.data.labels.device.type, "arithmetic": arithmetic.describe()}
+    about |= {"device": learner.data.labels.device.type, "arithmetic": describe()}
     weights = {"best": learner.best, "last": learner.examined.state_dict()}
     write_student(output, network, preprocess, learner.data.classes, weights, **about)
     best = f"{learner.best_accuracy:.2f}% after epoch {learner.best_epoch}"

@@ -20,10 +20,10 @@ import torch
 import typer
 from torch import Tensor
 
-from condense.base import arithmetic
 from condense.base.artefacts import read_artefact
 from condense.base.digest import code
 from condense.base.errors import InputError, Unfinished
+from condense.base.hardware import describe
 from condense.base.memory import keep_freed_memory
 from condense.base.progress import say, track
 from condense.base.storage import file_digest, locked
@@ -117,7 +117,7 @@ def _finish(
     write_history(history, trainer)
     about |= {"classes": examples.latents.classes, "shape": examples.latents.shape}
     about |= {"steps": trainer.step, "ema": training.ema, "device": group.hardware, "workers": group.count}
-    about["arithmetic"] = arithmetic.describe()
+    about["arithmetic"] = describe()
     described = Description(**about)
     if milestones:
         found = state.milestones(folder, training.milestone_every)
