@@ -12,7 +12,7 @@ demo: .venv/installed
 	@echo "Table: $(DEMO)/results/fid_100.csv. Report: $(DEMO)/results/report_100.zip (unpack, open report.html)."
 
 test: .venv/installed
-	pytest -m "not slurm and not install"
+	pytest -n 2 --dist loadfile -m "not slurm and not install"
 
 lint: .venv/installed
 	ruff check .
