@@ -54,7 +54,7 @@ def read_config(path: Path) -> dict[str, Any]:
             return super().construct_mapping(node, deep)
 
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), Strict)
+        found = Strict(path.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); give the config of a study.") from None
     except UnicodeDecodeError:

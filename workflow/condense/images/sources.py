@@ -171,8 +171,9 @@ class Digits:
 
 def source(settings: Images) -> Source:
     """Open the source of images that the settings describe."""
-    folder = FlatFolder if settings.unlabelled else ImageFolder
-    kinds = {"imagefolder": folder, "parquet": Parquet, "tar": TarShards, "digits": Digits}
+    if settings.source == "imagefolder" and settings.unlabelled:
+        return FlatFolder(settings)
+    kinds = {"imagefolder": ImageFolder, "parquet": Parquet, "tar": TarShards, "digits": Digits}
     return kinds[settings.source](settings)
 
 
