@@ -8,9 +8,10 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from condense.base.errors import InputError
+from condense.config.objectives import OBJECTIVES
 from condense.diffusion import adm
 from condense.diffusion.embedders import Captions
-from condense.diffusion.samplers import SAMPLERS, guide
+from condense.diffusion.samplers import SAMPLERS, dpm_solver, guide
 from gaussian import law
 from golden_networks import assert_golden, captions, conditioned, dit, golden, plain, small
 
@@ -135,3 +136,20 @@ def test_noise_levels_of_the_solver_are_the_chain_s():
     levels = DPMSolverMultistepScheduler(adm.TIMES, 1e-4, 0.02, "linear").alphas_cumprod
     ours = torch.tensor([step.cumulative for step in adm.chain(adm.TIMES)])
     assert_close(levels, ours, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
+def test_a_config_is_told_the_steps_that_a_chain_has(sampler):
+    low, high = OBJECTIVES["adm"].steps[sampler]
+    for steps in (low, high):
+        assert len(adm.chain(steps)) == steps
+    for steps in (low - 1, high + 1):
+        with pytest.raises(InputError, match="a diffusion chain has"):
+            adm.chain(steps)
+
+
+def test_a_config_is_told_the_steps_that_the_solver_takes():
+    low, high = OBJECTIVES["adm"].steps["dpm-solver"]
+    for steps in (low - 1, high + 1):
+        with pytest.raises(InputError, match=f"takes {low} to {high} steps"):
+            dpm_solver(None, torch.zeros(1), steps)
