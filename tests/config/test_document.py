@@ -90,6 +90,7 @@ def test_the_complete_config_is_the_same_study_with_nothing_left_out(path, tmp_p
         (b"a: 1\nb: {c: 2, c: 3}\n", "line 2: c stands twice"),
         ("a: gr\u00f6\u00dfer".encode("latin-1"), "is not text in UTF-8"),
         (b"- a\n", "holds no keys"),
+        (b"? [a]\n: 1\n", "line 1: found unhashable key"),
         (b"", "holds no keys"),
     ],
 )

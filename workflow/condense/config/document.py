@@ -46,7 +46,8 @@ def read_config(path: Path) -> dict[str, Any]:
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
             seen = set()
-            for key, _ in node.value:
+            words = (key for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+            for key in words:
                 if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
                     what = f"{key.value} stands twice"
                     raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
