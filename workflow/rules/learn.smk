@@ -15,7 +15,7 @@ rule validation_index:
     threads: 1
     params:
         options=PLAN.options.validation_index(),
-        listing=PLAN.listing("1-of-1", validation=True),
+        listing=lambda wildcards: PLAN.listing("1-of-1", validation=True),
         code=code("images.index.validation_index", *PLAN.unused()),
     shell:
         "exec python -m condense validation-index {params.options} --output {output} > {log} 2>&1"

@@ -13,6 +13,17 @@ RESERVED = {  # word: what it means to the plan
 }
 
 
+def name_of_seed(name: str, seed: int) -> str:
+    """Name of what the replicate of a seed has for itself; seed 0 has the study's, which has no dot."""
+    return f"{name}.{seed}" if seed else name
+
+
+def replicate_of(name: str) -> tuple[str, int]:
+    """The study's name of an encoder or a method, and the first seed that it stands for."""
+    written, _, seed = name.partition(".")
+    return written, int(seed or 0)
+
+
 def _named(name: str) -> str:
     """Refuse a word that means something already."""
     if name in RESERVED:

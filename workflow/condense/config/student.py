@@ -1,4 +1,4 @@
-"""A student as a config declares it; its settings, are in `config.students`."""
+"""A student as a config declares it; its settings are in `config.students`."""
 
 from typing import Annotated, Any
 

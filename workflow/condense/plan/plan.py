@@ -37,7 +37,7 @@ class Plan:
     def __init__(self, config: dict[str, Any]) -> None:
         self.written = study.load(config)
         self.study = replicated(self.written)
-        if classes := self._classes():
+        if self.study.generators and (classes := self._classes()):
             faults.refuse(faults.balance(self.study, classes))
         files = Files(self.study)
         self.targets = Targets(self.study, files)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from condense.base.seeds import seed_of
 from condense.config.methods import D2c, Selector
+from condense.config.names import name_of_seed
 from condense.config.settings import Encoder, Sampling
 from condense.config.study import Study
 
@@ -20,30 +21,24 @@ def replicated(study: Study) -> Study:
     for seed in filter(None, study.seeds):
         for name, encoder in study.encoders.items():
             if "encoder" in study.vary and encoder.kind == "fit" and name != study.detector:
-                encoders[_named(name, seed)] = _again(encoder, seed)
+                encoders[name_of_seed(name, seed)] = _again(encoder, seed)
         for name, method in study.methods.items():
             found = method
-            if _named(str(method.encoder), seed) in encoders:
-                found = replace(found, encoder=_named(method.encoder, seed))
+            if name_of_seed(str(method.encoder), seed) in encoders:
+                found = replace(found, encoder=name_of_seed(method.encoder, seed))
             if "draw" in study.vary and _draws(method):
                 found = _again(found, seed)
             if "training" in study.vary and isinstance(method, D2c) and not method.checkpoint:
                 found = replace(found, seed=method.seed + seed)  # the generator of its own replicate ranks
             if found != method:
-                methods[_named(name, seed)] = found
+                methods[name_of_seed(name, seed)] = found
     return study.model_copy(update={"encoders": encoders, "methods": methods})
 
 
 def of_seed(names: dict[str, object], name: str, seed: int | str) -> str:
     """Name of an encoder or a method in the replicate of a seed: its own, or that of all replicates."""
-    own = _named(name, int(seed))
+    own = name_of_seed(name, int(seed))
     return own if own in names else name
-
-
-def replicate_of(name: str) -> tuple[str, int]:
-    """The study's name of an encoder or a method, and the first seed that it stands for."""
-    written, _, seed = name.partition(".")
-    return written, int(seed or 0)
 
 
 def training_seed(study: Study, seed: int | str) -> int:
@@ -57,11 +52,6 @@ def sampling_of(study: Study, sampling: Sampling, seed: int | str) -> Sampling:
         return sampling
     noise = seed_of("replicate", sampling.noise_seed, int(seed)) % LARGEST
     return replace(sampling, noise_seed=noise)
-
-
-def _named(name: str, seed: int) -> str:
-    """Name of what a replicate has for itself."""
-    return f"{name}.{seed}" if seed else name
 
 
 def _draws(method: Selector) -> bool:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from condense.config.learners import Kind
+from condense.config.names import replicate_of
 from condense.config.options import arguments
 from condense.config.settings import Autoencoder
 from condense.config.study import OWN_BUDGETS, Study
 from condense.plan.files import Files
 from condense.plan.layout import describe, describe_choice, table_layout
-from condense.plan.replicates import replicate_of, sampling_of, training_seed
+from condense.plan.replicates import sampling_of, training_seed
 
 
 class RuleOptions:

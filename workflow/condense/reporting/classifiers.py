@@ -7,6 +7,7 @@ import numpy as np
 import typer
 
 from condense.base.tables import read_lines, read_table
+from condense.config.names import replicate_of
 from condense.reporting.curves import Outputs
 from condense.reporting.style import COLUMN, PAGE, line, plot
 
@@ -21,7 +22,7 @@ def plot_learning(
     rows: dict[str, dict[str, list[list[dict[str, float]]]]] = {}
     for path in histories:
         student, method = path.parts[-4:-2]
-        method = method.partition(".")[0]  # of whichever replicate
+        method = replicate_of(method)[0]
         epochs = read_lines(path, ("epoch", "loss"), least=1)
         rows.setdefault(student, {}).setdefault(method, []).append(epochs)
     with plot(output, max(1, len(rows)), 2, figsize=(PAGE, 2.4 * max(1, len(rows)))) as (_, panels):

@@ -11,6 +11,7 @@ from condense.base.storage import replacing
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"]  # Okabe and Ito
 LINES = ["-", "--", ":", "-."]
 COLUMN, PAGE = 3.4, 7.0  # widths in inches, of a column and of a page
+FORMATS = (".png", ".svg", ".pdf")
 LOOK = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -33,9 +34,6 @@ def line(number: int) -> dict[str, str]:
     """Colour and line of the n-th thing that is compared."""
     rounds, colour = divmod(number, len(COLOURS))
     return {"color": COLOURS[colour], "linestyle": LINES[rounds % len(LINES)]}
-
-
-FORMATS = (".png", ".svg", ".pdf")
 
 
 @contextmanager
