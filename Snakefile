@@ -7,8 +7,9 @@
 #   embeddings/{encoder}/{shard}.h5                     features, one group per class
 #   probabilities/{encoder}/{shard}.h5                  log-probabilities, one group per class
 #   margins/{encoder}.h5, difficulty/{method}/{shard}.h5    scores of the images, for methods that rank by them
-#   selections/{method}/{budget}/{shard}.csv            chosen images of some classes
-#   subsets/{method}/{budget}.csv                       chosen images of all classes
+#   selections/{method}/{budget}/{shard}.csv            chosen or made images of some classes
+#   synthesised/{method}/{budget}/{shard}/{class}/      made images (PNG)
+#   subsets/{method}/{budget}.csv                       chosen or made images of all classes
 #   moments/{encoder}.h5, measures/{method}/{budget}.csv          rows of subsets.csv
 #   latents/{space}/{resolution}/{method}/{budget}.h5   the same, as a generator sees them
 #   captions/{text_encoder}.h5                          of each class, for recipes that have them
@@ -109,6 +110,7 @@ include: "workflow/rules/embed.smk"
 include: "workflow/rules/classify.smk"
 include: "workflow/rules/difficulty.smk"
 include: "workflow/rules/select.smk"
+include: "workflow/rules/synthesise.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/latents.smk"
 include: "workflow/rules/train.smk"

@@ -15,7 +15,7 @@ from benchmarks.gpu.figures import Place
 from benchmarks.gpu.pack import table_of, write
 from condense.base.errors import InputError
 from condense.config.encoders import Encoder
-from condense.config.methods import Everything, Gadc, Herding, Method, Random
+from condense.config.methods import Everything, Gadc, Herding, Random, Selection
 from condense.config.settings import Autoencoder, Images, Network, Recipe, Sampling, Training
 
 REPLICATES = (0, 1)
@@ -74,7 +74,7 @@ class Study:
         epochs = self.place.size(3 if seed == DETECTOR else 2, 1)
         return Encoder(kind="fit", side=32, epochs=epochs, seed=seed)
 
-    def method(self, name: str, seed: int) -> Method:
+    def method(self, name: str, seed: int) -> Selection:
         """Settings of a method, in a replicate."""
         return {
             "full": Everything(kind="full"),

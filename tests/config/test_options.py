@@ -7,13 +7,13 @@ from typing import get_args
 import pytest
 import typer
 
-from condense.config.methods import Method
 from condense.config.options import arguments, others, take
 from condense.config.settings import (
     Autoencoder,
     Encoder,
     Gadc,
     Images,
+    Method,
     Network,
     Recipe,
     Sampling,

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from condense.config import settings
-from condense.config.methods import Method
+from condense.config.settings import Method
 from sources import MODULES
 
 CLASSES = {cls for cls in vars(settings).values() if dataclasses.is_dataclass(cls)} | {*get_args(Method)}

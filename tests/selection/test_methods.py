@@ -13,13 +13,13 @@ import yaml
 
 from commands import call
 from condense.base.shards import write_shard
-from condense.config.methods import Ccs, Gadc, Method
+from condense.config.methods import Ccs, Gadc, Selection
 from condense.plan.plan import Plan
 from condense.selection.methods import METHODS
 from condense.selection.select import select
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = {kind: cls for cls in get_args(Method) for kind in get_args(get_type_hints(cls)["kind"])}
+SETTINGS = {kind: cls for cls in get_args(Selection) for kind in get_args(get_type_hints(cls)["kind"])}
 LOOKED_AT = {  # parameters of a function: what the method may need for them
     "features": {"features"},
     "log_probability": {"probabilities"},

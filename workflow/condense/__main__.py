@@ -33,6 +33,7 @@ COMMANDS = {
     "generate": "diffusion.generate",
     "merge-samples": "diffusion.generate",
     "export-generator": "diffusion.checkpoints",
+    "synthesise": "synthesis.synthesise",
     "fetch-inception": "scoring.detect",
     "reference": "scoring.detect",
     "reference-batch": "scoring.image_sets",

@@ -96,7 +96,7 @@ rule examine:
     resources:
         gpu=1,
     params:
-        inputs=lambda wildcards, input: PLAN.flags(input, without="subset"),
+        inputs=lambda wildcards, input: PLAN.flags(input, "subset"),
         options=lambda wildcards: PLAN.options.examine(**wildcards),
         code=code("students.examine.examine", *PLAN.unused()),
     shell:

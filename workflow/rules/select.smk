@@ -13,6 +13,8 @@ rule select:
     output:
         subset="results/selections/{method}/{budget}/{scatteritem}.csv",
         diagnostics="results/selections/{method}/{budget}/{scatteritem}.diagnostics.csv",
+    wildcard_constraints:
+        method=PLAN.names("chosen"),
     log:
         "logs/select/{method}/{budget}/{scatteritem}.log",
     benchmark:

@@ -33,7 +33,7 @@ rule train:
     resources:
         gpu=1,
     params:
-        inputs=lambda wildcards, input: PLAN.flags(input, without="subset"),
+        inputs=lambda wildcards, input: PLAN.flags(input, "subset"),
         options=lambda wildcards: PLAN.options.train(
             wildcards.generator, wildcards.seed
         ),

@@ -4,30 +4,50 @@ PyTorch's own come from Intel's MKL, whose only kernels that agree between maker
 COMPATIBLE, which use a quarter of a processor's width. OpenBLAS, pinned to one kernel, agrees and does not.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+ALONE = ContextVar("alone", default=False)
+
+
+@contextmanager
+def each_alone() -> Iterator[None]:
+    """Multiply each item of a batch by itself on a CPU: its bits are then the same in a batch of any size.
+
+    A product of all items together chooses its kernels by how many there are. Widths are multiples of 16, of
+    which PyTorch's activations leave no remainder to slower code with other bits.
+    """
+    token = ALONE.set(True)
+    try:
+        yield
+    finally:
+        ALONE.reset(token)
 
 
 class Linear(nn.Linear):
     """`nn.Linear`; on another device than a CPU, and in less than 32 bits, the same computation too."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """[..., n] -> [..., m]."""
+        """[..., n] -> [..., m]; where `each_alone` the first dimension is that of the items."""
         if (
             not input.is_cpu
             or input.dtype not in (torch.float32, torch.float64)
             or torch.is_autocast_enabled("cpu")
         ):
             return super().forward(input)
-        made = _Product.apply(input.reshape(-1, self.in_features), self.weight)
+        items = (len(input), -1) if ALONE.get() else (-1,)
+        made = _Product.apply(input.reshape(*items, self.in_features), self.weight)
         made = made if self.bias is None else made + self.bias
         return made.view(*input.shape[:-1], self.out_features)
 
 
 class _Product(torch.autograd.Function):
-    """x [b, n], w [m, n] -> x w' [b, m]."""
+    """x [b, n] or [items, b, n], w [m, n] -> x w', its last dimension m."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor) -> Tensor:
@@ -38,8 +58,8 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, w = ctx.saved_tensors
         to_x, to_w = ctx.needs_input_grad
-        grad = grad.numpy()
+        rows = grad.reshape(-1, grad.shape[-1]).numpy()
         return (
-            torch.from_numpy(grad @ w.numpy()) if to_x else None,
-            torch.from_numpy(grad.T @ x.numpy()) if to_w else None,
+            torch.from_numpy(grad.numpy() @ w.numpy()) if to_x else None,
+            torch.from_numpy(rows.T @ x.reshape(-1, x.shape[-1]).numpy()) if to_w else None,
         )

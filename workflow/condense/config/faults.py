@@ -11,6 +11,7 @@ from condense.base.errors import InputError
 from condense.config.methods import Listed, Selector
 from condense.config.objectives import OBJECTIVES
 from condense.config.settings import SIZES, Autoencoder, Recipe
+from condense.config.synthesis import Synthesis
 
 if TYPE_CHECKING:
     from condense.config.study import Generator, Study
@@ -80,6 +81,8 @@ def balance(study: "Study", classes: int) -> Iterator[str]:
 def _of_method(study: "Study", method: Selector) -> Iterator[str]:
     if method.encoder and study.encoders[method.encoder].kind == "fid":
         yield f"encoder: {method.encoder} is for scoring only; name an encoder of another kind"
+    if isinstance(method, Synthesis) and study.generators[method.generator].objective != "adm":
+        yield f"generator: {method.generator} has the objective flow, and images are made by one with adm"
     if isinstance(method, Listed) and not method.file:
         yield "file is missing; name the list of images"
 

@@ -179,6 +179,11 @@ class D2c(Selector):
         None, "Take every so many-th image; the published interval of the budget when none.", gt=0
     )
 
+    @property
+    def training_seed(self) -> int:
+        """Seed of the training of its generator."""
+        return self.seed
+
 
 @settings
 class Listed(Selector):
@@ -189,4 +194,4 @@ class Listed(Selector):
     file: str = setting("", "List of images: .txt, .json, .csv or .npz, relative to the study.")
 
 
-Method = Union[*Selector.__subclasses__()]
+Selection = Union[*Selector.__subclasses__()]

@@ -33,14 +33,14 @@ def settings(cls: type) -> type:
     return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
 
 
-def arguments(chosen: Any, without: Collection[str] = ()) -> list[str]:
-    """Command-line options that rebuild `chosen`: every field but those `without`.
+def arguments(chosen: Any, without: Collection[str] = (), start: str = "") -> list[str]:
+    """Command-line options that rebuild `chosen`: every field but those `without`; names begin with `start`.
 
     Also those at their default: they stand in a job's parameters, so that a changed default is a changed job.
     """
     words = []
     for item in dataclasses.fields(chosen):
-        name = item.name.replace("_", "-")
+        name = (start + item.name).replace("_", "-")
         value = getattr(chosen, item.name)
         if item.name in without:
             continue
@@ -56,10 +56,11 @@ def others(cls: Any, name: str, chosen: str) -> set[str]:
     return {*_choices(_fields(cls)[name][0])} - {chosen}
 
 
-def build(cls: Any, values: dict[str, Any]) -> Any:
+def build(cls: Any, values: dict[str, Any], start: str = "") -> Any:
     """Validate `values` as settings of `cls`; the first fault becomes one sentence that names the option.
 
-    The tag that chooses a member of a union of settings classes is their first field.
+    Names of options begin with `start`. The tag that chooses a member of a union of settings classes is
+    their first field.
     """
     from pydantic import Field, TypeAdapter, ValidationError
 
@@ -73,7 +74,7 @@ def build(cls: Any, values: dict[str, Any]) -> Any:
     except ValidationError as error:
         fault = error.errors()[0]
         places = fault["loc"][1:] if len(members) > 1 else fault["loc"]
-        where = "--" + "-".join(str(place) for place in places).replace("_", "-")
+        where = "--" + (start + "-".join(str(place) for place in places)).replace("_", "-")
         if fault["type"] == "unexpected_keyword_argument":
             raise InputError(f"{where} is no option of {fault['loc'][0]}; leave it out.") from None
         if not places:  # a fault of several settings together
@@ -81,14 +82,19 @@ def build(cls: Any, values: dict[str, Any]) -> Any:
         raise InputError(f"{where} {fault.get('input')!r}: {fault['msg']}.") from None
 
 
-def take(**classes: Any) -> Callable[[Callable], Callable]:
+def take(*prefixed: str, **classes: Any) -> Callable[[Callable], Callable]:
     """Replace each named parameter, a settings dataclass, by one command-line option per field.
 
     `@take(settings=Gadc) def select(features: Path, settings: Gadc)` becomes a command with the options of
     `select` and of `Gadc`. Two classes may share a field name: both receive the value. A union of classes
-    takes the options of all its members; those of a member that was not chosen are refused.
+    takes the options of all its members; those of a member that was not chosen are refused. Options of a
+    `prefixed` parameter begin with its name.
     """
-    fields = {name: _fields(cls) for name, cls in classes.items()}
+    starts = {name: f"{name}_" if name in prefixed else "" for name in classes}
+    fields = {
+        name: {starts[name] + key: field for key, field in _fields(cls).items()}
+        for name, cls in classes.items()
+    }
 
     def decorate(function: Callable) -> Callable:
         own = inspect.signature(function, eval_str=True).parameters
@@ -103,11 +109,11 @@ def take(**classes: Any) -> Callable[[Callable], Callable]:
             built = {}
             for name, taken in fields.items():
                 values = {
-                    key: _parse(given[key], hint)
+                    key.removeprefix(starts[name]): _parse(given[key], hint)
                     for key, (hint, _) in taken.items()
                     if given[key] is not None
                 }
-                built[name] = build(classes[name], values)
+                built[name] = build(classes[name], values, starts[name])
             return function(**{key: value for key, value in given.items() if key in own}, **built)
 
         command.__signature__ = inspect.Signature(

@@ -6,9 +6,12 @@ Imports nothing heavy: the Snakefile reads it at each start. Defaults are the pa
 from typing import Literal
 
 from condense.config.encoders import Encoder
-from condense.config.methods import Gadc, Method
+from condense.config.methods import Gadc, Selection
 from condense.config.objectives import SAMPLERS
 from condense.config.options import setting, settings
+from condense.config.synthesis import Making
+
+Method = Selection | Making  # ways to choose images, and to make them
 
 # --- images ---------------------------------------------------------------------------------------------
 
@@ -159,10 +162,12 @@ __all__ = [
     "Encoder",
     "Gadc",
     "Images",
+    "Making",
     "Method",
     "Network",
     "Recipe",
     "Sampling",
+    "Selection",
     "TextEncoder",
     "Training",
 ]

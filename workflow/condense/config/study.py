@@ -16,7 +16,7 @@ from condense.base.errors import InputError
 from condense.config import faults
 from condense.config.crossing import Comparison, Subsets, Table
 from condense.config.learners import Kind, Run
-from condense.config.methods import Everything, Nothing, Selector
+from condense.config.methods import D2c, Everything, Nothing, Selector
 from condense.config.names import Distinct, Name, TableName
 from condense.config.objectives import OBJECTIVES, misfit
 from condense.config.published import published_methods
@@ -33,6 +33,7 @@ from condense.config.settings import (
     Training,
 )
 from condense.config.student import Student
+from condense.config.synthesis import Synthesis
 from condense.config.weights import Weights, borrow
 
 Varied = Literal["encoder", "draw", "training", "sampling"]  # fits, draws of methods, trainings, their noise
@@ -92,7 +93,7 @@ class Study(Closed):
     text_encoders: dict[Name, TextEncoder] = Field({}, description="Encoders of captions.")
     recipes: dict[Name, Recipe] = Field({}, description="What is attached to the images in training.")
     methods: dict[Name, Annotated[Method, Field(discriminator="kind")]] = Field(
-        description="Ways to choose a subset."
+        description="Ways to choose a subset, or to make one."
     )
     generators: dict[Name, Generator] = Field({}, description="Generators trained on the subsets.")
     students: dict[Name, Student] = Field({}, description="Classifiers trained on the subsets.")
@@ -154,10 +155,12 @@ class Study(Closed):
         for name, method in self.methods.items():
             if method.encoder is not None:
                 yield f"methods.{name}.encoder", method.encoder, self.encoders
-            if "difficulty" in method.needs:
+            if isinstance(method, (D2c, Synthesis)):
                 yield f"methods.{name}.generator", method.generator, self.generators
                 if not method.checkpoint:
                     yield f"methods.{name}.trained_on", method.trained_on, whole
+                if "real" in method.needs:
+                    yield f"methods.{name}.real", method.real, whole
         for name, generator in self.generators.items():
             yield f"generators.{name}.recipe", generator.recipe, {"plain": None} | self.recipes
             if generator.autoencoder:

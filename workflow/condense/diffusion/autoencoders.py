@@ -47,11 +47,11 @@ class Diffusers:
         mean, deviation = (torch.cat([getattr(p, name) for p in posteriors]) for name in ("mean", "std"))
         return mean * self.scale, deviation * self.scale
 
-    @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents [b, c, h', w'] -> images [b, 3, h, w], about in [-1, 1]."""
-        pieces = self._pieces(latents / self.scale, self.factor)
-        return torch.cat([self.model.decode(piece).sample for piece in pieces])
+        """Latents [b, c, h', w'] -> images [b, 3, h, w], about in [-1, 1]; differentiable if they are."""
+        with torch.inference_mode(not latents.requires_grad):
+            pieces = self._pieces(latents / self.scale, self.factor)
+            return torch.cat([self.model.decode(piece).sample for piece in pieces])
 
     def _pieces(self, batch: Tensor, factor: int) -> tuple[Tensor, ...]:
         """Parts of a batch that fit the memory; an image has `factor` times the pixels of its sides."""

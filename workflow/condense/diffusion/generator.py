@@ -83,6 +83,18 @@ def load_weights(network: Transformer, weights: dict[str, Tensor], path: Path) -
     network.load_state_dict(weights)
 
 
+def label_of(name: str, number: int, about: Description, weights: Path) -> int:
+    """Label of a class for a generator: by its own names where it has any, else the study's index `number`.
+
+    InputError for a class that it does not know.
+    """
+    if about.names is None:
+        return number
+    if name not in about.names:
+        raise InputError(f"{weights} does not know class {name!r}; it knows classes by their WordNet ids.")
+    return about.names.index(name)
+
+
 def _describe(path: Path, about: dict[str, Any]) -> Description:
     """What the file of a generator says that it is; older files say less."""
     try:

@@ -70,13 +70,13 @@ class Files:
         path = Path(self.weights(generator, method, budget, seed))
         return str(path.parent if path.parent.suffix == ".milestones" else path)
 
-    def ranking_weights(self, method: str, found: Callable[..., str]) -> str:
-        """File of the weights by whose loss a method ranks: imported, or as `found` of a run of the study."""
+    def generator_of(self, method: str, found: Callable[..., str]) -> str:
+        """File of the weights of a method's generator: imported, or as `found` of a run of the study."""
         chosen = self.study.methods[method]
         if chosen.checkpoint:
             return f"results/checkpoints/{method}.safetensors"
         budget = self.study.budget_of(chosen.trained_on, "")
-        return found(chosen.generator, chosen.trained_on, budget, str(chosen.seed))
+        return found(chosen.generator, chosen.trained_on, budget, str(chosen.training_seed))
 
     def teachers(self, student: str, budget: str, seed: str) -> list[str]:
         """Files of a student's teachers; students that teach learnt from all images, with the same seed."""

@@ -15,6 +15,7 @@ from condense.config.methods import Gadc
 from condense.config.objectives import OBJECTIVES
 from condense.config.options import others
 from condense.config.settings import Encoder, Images, Method, Sampling
+from condense.config.synthesis import Synthesis
 from condense.plan.files import Files
 from condense.plan.replicates import replicated
 from condense.plan.rule_inputs import RuleInputs
@@ -46,8 +47,11 @@ class Plan:
 
     def names(self, kind: str) -> str:
         """Closed list of names as a wildcard constraint."""
+        made = [name for name, method in self.study.methods.items() if isinstance(method, Synthesis)]
         names = {
             "budgets": [*self.study.budgets, *study.OWN_BUDGETS],
+            "made": made,
+            "chosen": [name for name in self.study.methods if name not in made],
             "spaces": ["pixels", *self.study.autoencoders],
         }.get(kind) or [*getattr(self.study, kind)]
         return "|".join(name.replace(".", r"\.") for name in names) or "(?!x)x"  # no name: matches nothing
@@ -105,6 +109,6 @@ class Plan:
         return int(isinstance(self.study.methods[method], Gadc))
 
     @staticmethod
-    def flags(files: Mapping[str, str | list[str]], without: str = "") -> str:
+    def flags(files: Mapping[str, str | list[str]], *without: str) -> str:
         """Named input files of a job as command-line options, repeated where a name stands for several."""
-        return named(**{name: found for name, found in files.items() if name != without})
+        return named(**{name: found for name, found in files.items() if name not in without})

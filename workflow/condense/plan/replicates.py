@@ -11,6 +11,7 @@ from condense.config.methods import D2c, Selector
 from condense.config.names import name_of_seed
 from condense.config.settings import Encoder, Sampling
 from condense.config.study import Study
+from condense.config.synthesis import Synthesis
 
 LARGEST = 2**31  # of the seeds that are handed on
 
@@ -28,8 +29,8 @@ def replicated(study: Study) -> Study:
                 found = replace(found, encoder=name_of_seed(method.encoder, seed))
             if "draw" in study.vary and _draws(method):
                 found = _again(found, seed)
-            if "training" in study.vary and isinstance(method, D2c) and not method.checkpoint:
-                found = replace(found, seed=method.seed + seed)  # the generator of its own replicate ranks
+            if "training" in study.vary:
+                found = _with_own_generator(found, seed)
             if found != method:
                 methods[name_of_seed(name, seed)] = found
     return study.model_copy(update={"encoders": encoders, "methods": methods})
@@ -52,6 +53,15 @@ def sampling_of(study: Study, sampling: Sampling, seed: int | str) -> Sampling:
         return sampling
     noise = seed_of("replicate", sampling.noise_seed, int(seed)) % LARGEST
     return replace(sampling, noise_seed=noise)
+
+
+def _with_own_generator(method: Selector, seed: int) -> Selector:
+    """A method that looks at a generator, with the one that is trained in its own replicate."""
+    if isinstance(method, D2c) and not method.checkpoint:
+        return replace(method, seed=method.seed + seed)
+    if isinstance(method, Synthesis) and not method.checkpoint:
+        return replace(method, generator_seed=method.generator_seed + seed)
+    return method
 
 
 def _draws(method: Selector) -> bool:

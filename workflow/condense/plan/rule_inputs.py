@@ -33,8 +33,23 @@ class RuleInputs:
 
     def difficulty(self, method: str) -> dict[str, str]:
         """The generator by whose loss a method ranks, and the subset that the study trained it on."""
+        return self._generator(method)
+
+    def synthesise(self, method: str) -> dict[str, str]:
+        """The generator that makes images, the subset that it was trained on, and what else is looked at."""
         chosen = self.study.methods[method]
-        files = {"weights": self.files.ranking_weights(method, self.files.weights_input)}
+        files = self._generator(method)
+        if "real" in chosen.needs:
+            generator = self.study.generators[chosen.generator]
+            budget = self.study.budget_of(chosen.real, "")
+            place = f"{self.files.space(chosen.generator)}/{generator.resolution}"
+            files["latents"] = f"results/latents/{place}/{chosen.real}/{budget}.h5"
+        return files
+
+    def _generator(self, method: str) -> dict[str, str]:
+        """Weights of a method's generator, and the subset that the study trained it on."""
+        chosen = self.study.methods[method]
+        files = {"weights": self.files.generator_of(method, self.files.weights_input)}
         if not chosen.checkpoint:
             budget = self.study.budget_of(chosen.trained_on, "")
             files["subset"] = f"results/subsets/{chosen.trained_on}/{budget}.csv"

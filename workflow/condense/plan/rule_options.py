@@ -42,13 +42,13 @@ class RuleOptions:
         return as_options(self.study.images)
 
     def import_checkpoint(self, method: str) -> str:
-        """The checkpoint by which a method ranks."""
+        """The checkpoint of a method."""
         return named(checkpoint=self.study.methods[method].checkpoint)
 
     def difficulty(self, method: str) -> str:
         """The weights by whose loss a method ranks, and what their generator sees of an image."""
         generator = self.study.methods[method].generator
-        weights = self.files.ranking_weights(method, self.files.weights)
+        weights = self.files.generator_of(method, self.files.weights)
         seen = named(weights=weights, resolution=self.study.generators[generator].resolution)
         return joined(seen, as_options(self.study.images, self._autoencoder(self.files.space(generator))))
 
@@ -59,6 +59,19 @@ class RuleOptions:
         words = arguments(chosen, without={*chosen.elsewhere(), "file"})  # a file is an input of the job
         name = replicate_of(method)[0]
         return joined(named(name=name, budget_name=budget, **count), shlex.join(words))
+
+    def synthesise(self, method: str, budget: str) -> str:
+        """The weights, the method's settings without those that other stages obey, and the autoencoder."""
+        chosen = self.study.methods[method]
+        names = named(
+            weights=self.files.generator_of(method, self.files.weights),
+            name=replicate_of(method)[0],
+            budget_name=budget,
+            budget=self.study.budgets[budget],
+        )
+        words = arguments(chosen, without=chosen.elsewhere())
+        space = self._autoencoder(self.files.space(chosen.generator))
+        return joined(names, shlex.join([*words, *arguments(space, start="autoencoder_")]))
 
     def measure(self, method: str, budget: str) -> str:
         """Names of the subset, and the objective that it is measured by."""

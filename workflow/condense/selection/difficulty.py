@@ -22,7 +22,7 @@ from condense.config.options import take
 from condense.config.settings import Autoencoder, Images
 from condense.diffusion import autoencoders
 from condense.diffusion.adm import Predict
-from condense.diffusion.generator import Description, read_generator
+from condense.diffusion.generator import label_of, read_generator
 from condense.diffusion.objectives import process_of
 from condense.images.finished import Finished, resumable
 from condense.images.index import Row, read_index
@@ -92,7 +92,7 @@ def measure_classes(
                 )
             if not batch.paths:
                 continue
-            number = _label(name, rows[0].class_index, about, weights)
+            number = label_of(name, rows[0].class_index, about, weights)
             label = torch.full((len(batch.paths),), number, device=device)
             text = {} if captions is None else {"text": captions[label]}
             pixels = torch.from_numpy(batch.pixels).to(device).permute(0, 3, 1, 2)
@@ -130,12 +130,3 @@ def _conditioned(network: torch.nn.Module, label: Tensor, text: dict[str, Tensor
             return network(x, t, label, **text).float()
 
     return predict
-
-
-def _label(name: str, number: int, about: Description, weights: Path) -> int:
-    """Label of a class for the generator: its own order of names where it has one, else the study's."""
-    if about.names is None:
-        return number
-    if name not in about.names:
-        raise InputError(f"{weights} does not know class {name!r}; it knows classes by their WordNet ids.")
-    return about.names.index(name)

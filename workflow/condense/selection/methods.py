@@ -19,14 +19,14 @@ import numpy as np
 import torch
 
 from condense.base.seeds import stream
-from condense.config.settings import Method
+from condense.config.settings import Selection
 from condense.images.lists import choose_listed
 from condense.selection import baselines, plain
 from condense.selection.candidates import Choice, ImageClass
 from condense.selection.gadc import choose_by_gadc
 
 # (classes, budgets, method, device) -> choices, in any order
-Chooser = Callable[[Sequence[ImageClass], Sequence[int], Method, str], Iterator[Choice]]
+Chooser = Callable[[Sequence[ImageClass], Sequence[int], Selection, str], Iterator[Choice]]
 
 
 def each(function: Callable[..., Any]) -> Chooser:
@@ -35,7 +35,7 @@ def each(function: Callable[..., Any]) -> Chooser:
 
     @wraps(function)
     def choose(
-        classes: Sequence[ImageClass], budgets: Sequence[int], method: Method, device: str
+        classes: Sequence[ImageClass], budgets: Sequence[int], method: Selection, device: str
     ) -> Iterator[Choice]:
         own = {key: value for key, value in vars(method).items() if key not in method.elsewhere()}
         for images, budget in product(classes, budgets):

@@ -12,7 +12,7 @@ from condense.base.errors import InputError
 from condense.base.memory import keep_freed_memory
 from condense.base.tables import write_rows
 from condense.config.options import take
-from condense.config.settings import Method
+from condense.config.settings import Selection
 from condense.images.subset import Chosen, write_subset
 from condense.selection.candidates import Choice, add_scores, list_classes, open_features
 from condense.selection.gadc import CLASSES_AT_ONCE
@@ -25,9 +25,9 @@ DIAGNOSTICS = (
 )
 
 
-@take(method=Method)
+@take(method=Selection)
 def select(
-    method: Method,
+    method: Selection,
     output: Annotated[list[Path], typer.Option(help="Subset to write, a CSV file; one per budget.")],
     features: Annotated[
         Path | None, typer.Option(help="Embeddings: a shard, or HDF5 or npz with features and labels.")
@@ -71,7 +71,7 @@ def select(
 
 
 def _budgets(
-    method: Method, budget: list[int] | None, names: list[str] | None, output: list[Path]
+    method: Selection, budget: list[int] | None, names: list[str] | None, output: list[Path]
 ) -> tuple[list[int], list[str]]:
     """Images per class and name of each budget; a method with a budget of its own needs no number."""
     if method.budget:

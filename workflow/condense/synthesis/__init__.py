@@ -1,0 +1,1 @@
+"""Made images -> subset: guided, finetuned or optimised diffusion chains."""
