@@ -48,12 +48,13 @@ class Plan:
     def names(self, kind: str) -> str:
         """Closed list of names as a wildcard constraint."""
         made = [name for name, method in self.study.methods.items() if isinstance(method, Synthesis)]
-        names = {
+        own = {
             "budgets": [*self.study.budgets, *study.OWN_BUDGETS],
+            "spaces": ["pixels", *self.study.autoencoders],
             "made": made,
             "chosen": [name for name in self.study.methods if name not in made],
-            "spaces": ["pixels", *self.study.autoencoders],
-        }.get(kind) or [*getattr(self.study, kind)]
+        }
+        names = own[kind] if kind in own else getattr(self.study, kind)
         return "|".join(name.replace(".", r"\.") for name in names) or "(?!x)x"  # no name: matches nothing
 
     def code(self, start: str, *unused: str) -> str:
