@@ -1,0 +1,83 @@
+"""Values that the released codes of guided distillation and a solver of transport computed.
+
+`golden("igd")` holds the float64 run under plain names and the float32 run of the same inputs under `f32.`.
+"""
+
+from functools import cache
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from condense.diffusion.transformer import Size, Transformer
+from condense.students.networks import ConvNet
+from golden_networks import weights_of
+
+FOLDER = Path(__file__).parent / "golden" / "guidance"
+SURROGATES = 3  # checkpoints of the classifier in `igd`
+SCALE = 0.18215  # of the latents in `igd`
+
+
+@cache
+def golden(name: str) -> dict[str, Tensor]:
+    with safe_open(FOLDER / f"{name}.safetensors", "pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+
+def generator(dtype: torch.dtype) -> Transformer:
+    """Network of `igd`; the factors of DiffFit, which ours has not, are multiplied into its weights."""
+    weights = {name: value.double() for name, value in weights_of(golden("igd"), "weights.dit.").items()}
+    for block in {
+        name.rpartition(".")[0] for name in weights if name.endswith(".gamma1") and "attn" not in name
+    }:
+        into = {"attn.qkv": "attn.gamma1", "attn.proj": "attn.gamma2"}
+        outer = {"attn.proj": "gamma1", "mlp.fc2": "gamma2"}
+        for layer, factor in [*into.items(), *outer.items()]:
+            values = weights.pop(f"{block}.{factor}")
+            weights[f"{block}.{layer}.weight"] = weights[f"{block}.{layer}.weight"] * values[:, None]
+            weights[f"{block}.{layer}.bias"] = weights[f"{block}.{layer}.bias"] * values
+    network = Transformer(
+        resolution=8, channels=4, classes=10, size=Size(2, 48, 4), patch=2, learn_sigma=True
+    ).to(dtype)
+    network.load_state_dict(weights)
+    return network.eval().requires_grad_(False)
+
+
+def decode(latents: Tensor) -> Tensor:
+    """Images [b, 3, 16, 16] of latents [b, 4, 8, 8], by the decoder of `igd`."""
+    weight, bias = (golden("igd")[f"weights.decoder.{name}"].to(latents) for name in ("weight", "bias"))
+    return torch.nn.functional.conv_transpose2d(latents / SCALE, weight, bias, stride=2)
+
+
+def surrogate() -> ConvNet:
+    """Classifier of `igd`, its weights to be given."""
+    return ConvNet(3, 8, "instance", 3, 16, 5).eval().requires_grad_(False)
+
+
+def checkpoint(number: int, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Weights of a checkpoint by our names; the released network is one sequence of layers."""
+    found = {}
+    for name, value in weights_of(golden("igd"), f"weights.checkpoint{number}.").items():
+        layer, kind = name.rpartition(".")[::2]
+        found[f"{our_name(layer)}.{kind}"] = value.to(dtype)
+    return {name: found[name] for name, _ in surrogate().named_parameters()}
+
+
+def our_name(layer: str) -> str:
+    """Name of a released layer: convolution, norm, ReLU and pooling in turn, then the classifier."""
+    if layer == "classifier":
+        return layer
+    block, place = divmod(int(layer.removeprefix("features.")), 4)
+    return f"layers.{('conv', 'norm')[place]}.{block}"
+
+
+def our_order(gradient: Tensor) -> Tensor:
+    """A released gradient [parameters] in the order of our network's parameters."""
+    weights, pieces, start = weights_of(golden("igd"), "weights.checkpoint0."), {}, 0
+    layers = [f"features.{4 * block + place}" for block in range(3) for place in range(2)]
+    for name in (f"{layer}.{kind}" for layer in [*layers, "classifier"] for kind in ("weight", "bias")):
+        layer, kind = name.rpartition(".")[::2]
+        pieces[f"{our_name(layer)}.{kind}"] = gradient[start : start + weights[name].numel()]
+        start += weights[name].numel()
+    return torch.cat([pieces[name] for name, _ in surrogate().named_parameters()])
