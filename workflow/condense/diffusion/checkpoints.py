@@ -16,6 +16,7 @@ from torch import Tensor
 from condense.base.errors import InputError
 from condense.base.storage import replacing
 from condense.config.settings import Network
+from condense.diffusion.difffit import merge_factors, scaled_blocks
 from condense.diffusion.generator import Description, load_weights, read_generator, write_generator
 from condense.diffusion.transformer import SIZES, Size, Transformer, build
 
@@ -35,7 +36,7 @@ def import_checkpoint(
 
     weights = read_checkpoint(checkpoint)
     network, shape, classes = infer_network(weights, checkpoint, heads)
-    built = build(network, shape, classes, learn_sigma=True)
+    built = build(network, shape, classes, learn_sigma=True, scaled_blocks=scaled_blocks(weights))
     load_weights(built, weights, checkpoint)
     names = tuple(ImageNetInfo("imagenet-1k").label_names()) if classes == 1000 else None
     description = Description(objective="adm", network=network, classes=classes, shape=shape, names=names)
@@ -140,6 +141,7 @@ def to_diffusers(network: Transformer) -> tuple[dict[str, object], dict[str, Ten
         "norm_eps": 1e-6,
     }
     own = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    own = merge_factors(own)
     weights = {}
     for name, value in own.items():
         for target, part in _targets(name, value, len(network.blocks)):

@@ -11,6 +11,7 @@ from condense.base.artefacts import read_artefact, write_artefact
 from condense.base.errors import InputError
 from condense.config.objectives import OBJECTIVES
 from condense.config.settings import Network, Recipe
+from condense.diffusion.difffit import scaled_blocks
 from condense.diffusion.embedders import Captions
 from condense.diffusion.transformer import Transformer, build
 
@@ -52,6 +53,7 @@ def read_generator(path: Path, device: torch.device) -> tuple[Transformer, Tenso
         description.classes,
         OBJECTIVES[description.objective].learned_variance,
         None if captions is None else Captions(*captions.shape[1:]),
+        scaled_blocks=scaled_blocks(weights),
     )
     load_weights(network, weights, path)
     captions = None if captions is None else captions.float().to(device)

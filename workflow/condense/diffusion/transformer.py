@@ -5,14 +5,13 @@ A label equal to the number of classes is the null class of classifier-free guid
 
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from condense.base.errors import InputError
-from condense.base.linear import Linear
 from condense.config.settings import SIZES as PUBLISHED
 from condense.config.settings import Network
+from condense.diffusion.blocks import Block, FinalLayer
 from condense.diffusion.embedders import (
     Captions,
     ClassEmbedder,
@@ -50,8 +49,12 @@ def build(
     learn_sigma: bool,
     captions: Captions | None = None,
     alignment: Alignment | None = None,
+    scaled_blocks: int = 0,
 ) -> "Transformer":
-    """Network of the settings for latents of `shape` (channels, height, width)."""
+    """Network of the settings for latents of `shape` (channels, height, width).
+
+    The first `scaled_blocks` blocks have DiffFit's scale factors (see `diffusion.difffit`).
+    """
     given = Size(network.depth, network.width, network.heads)
     if given.count(None) != (3 if network.size in SIZES else 0):
         raise InputError(
@@ -69,6 +72,7 @@ def build(
         learn_sigma=learn_sigma,
         captions=captions,
         alignment=alignment,
+        scaled_blocks=scaled_blocks,
     )
 
 
@@ -86,6 +90,7 @@ class Transformer(nn.Module):
         learn_sigma: bool = False,
         captions: Captions | None = None,
         alignment: Alignment | None = None,
+        scaled_blocks: int = 0,
     ) -> None:
         super().__init__()
         depth, width, heads = size
@@ -97,7 +102,7 @@ class Transformer(nn.Module):
         self.t_embedder = TimeEmbedder(width)
         self.y_embedder = ClassEmbedder(classes, width, captions)
         self.register_buffer("pos_embed", position_embedding(resolution // patch, width)[None])
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, heads, i < scaled_blocks) for i in range(depth))
         self.final_layer = FinalLayer(width, patch * patch * self.outputs)
         if alignment:
             widths = (width, alignment.hidden, alignment.hidden, alignment.width)
@@ -134,77 +139,6 @@ class Transformer(nn.Module):
         grid, patch = self.resolution // self.patch, self.patch
         pixels = tokens.view(-1, grid, grid, patch, patch, self.outputs).permute(0, 5, 1, 3, 2, 4)
         return pixels.reshape(-1, self.outputs, self.resolution, self.resolution)
-
-
-class Block(nn.Module):
-    """Attention and perceptron, each normalised, modulated and gated by the condition (adaLN-zero)."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.attn = Attention(width, heads)
-        self.mlp = FeedForward(width)
-        self.adaLN_modulation = _modulation(width, 6)
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Tokens [b, n, width], activated condition [b, width] -> tokens."""
-        shift, scale, gate, shift2, scale2, gate2 = _chunks(self.adaLN_modulation, condition, x, 6)
-        x = torch.addcmul(x, gate, self.attn(_modulate(x, shift, scale)))
-        return torch.addcmul(x, gate2, self.mlp(_modulate(x, shift2, scale2)))
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = Linear(width, 3 * width)
-        self.proj = Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[b, n, width] -> [b, n, width]; query, key and value stay views of one product."""
-        query, key, value = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind()
-        return self.proj(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
-
-
-class FeedForward(nn.Module):
-    """Perceptron of each token with four times the width inside."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.fc1 = Linear(width, 4 * width)
-        self.fc2 = Linear(4 * width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[b, n, width] -> [b, n, width]."""
-        return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
-
-
-class FinalLayer(nn.Module):
-    """Modulated normalisation and linear map to the pixels of a patch."""
-
-    def __init__(self, width: int, outputs: int) -> None:
-        super().__init__()
-        self.linear = Linear(width, outputs)
-        self.adaLN_modulation = _modulation(width, 2)
-
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Tokens [b, n, width], activated condition [b, width] -> [b, n, outputs]."""
-        return self.linear(_modulate(x, *_chunks(self.adaLN_modulation, condition, x, 2)))
-
-
-def _modulation(width: int, parts: int) -> nn.Sequential:
-    """Linear map of the condition, which `Transformer` has activated once for all blocks."""
-    return nn.Sequential(nn.Identity(), Linear(width, parts * width))
-
-
-def _chunks(modulation: nn.Module, condition: Tensor, x: Tensor, parts: int) -> tuple[Tensor, ...]:
-    """Modulations [b, 1, width] of a condition, in the type of the tokens `x`, which may be the wider."""
-    return modulation(condition).to(x.dtype)[:, None].chunk(parts, 2)
-
-
-def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=1e-6), 1 + scale)
 
 
 def _initialise(network: Transformer) -> None:

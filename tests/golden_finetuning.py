@@ -1,0 +1,35 @@
+"""What the released codes of Minimax diffusion and IMS3 computed, and their network with scale factors."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+from safetensors import safe_open
+from torch import Tensor
+
+from condense.diffusion.difffit import scaled_blocks
+from condense.diffusion.transformer import Size, Transformer
+from golden_networks import weights_of
+
+FOLDER = Path(__file__).parent / "golden" / "finetuning"
+
+
+@cache
+def read(name: str) -> dict[str, Tensor]:
+    """Tensors of a golden file."""
+    with safe_open(FOLDER / f"{name}.safetensors", "pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+
+def names() -> dict[str, dict]:
+    """Which parameters DiffFit trains and freezes, and how many, by depth or size."""
+    return json.loads((FOLDER / "difffit.json").read_text())
+
+
+def scaled() -> Transformer:
+    """The small DiT of dit_difffit.safetensors."""
+    weights = weights_of(read("dit_difffit"), "weights.")
+    sizes = {"resolution": 8, "channels": 4, "classes": 10, "size": Size(2, 48, 4), "patch": 2}
+    network = Transformer(**sizes, learn_sigma=True, scaled_blocks=scaled_blocks(weights))
+    network.load_state_dict(weights)
+    return network
