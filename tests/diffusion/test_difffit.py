@@ -102,5 +102,5 @@ def test_a_factor_where_the_release_has_none_is_one_sentence(tmp_path):
     network = scaled()
     odd = network.state_dict() | {"final_layer.gamma1": torch.ones(48)}
     torch.save(odd, tmp_path / "odd.pt")
-    with pytest.raises(InputError, match="final_layer.gamma1, which the network has not"):
+    with pytest.raises(InputError, match=r"final_layer\.gamma1, which the network has not"):
         import_checkpoint(tmp_path / "odd.pt", tmp_path / "odd.safetensors", heads=4)

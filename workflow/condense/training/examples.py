@@ -24,6 +24,7 @@ class Batch:
     noise: Tensor  # like clean
     time: Tensor  # [b]
     labels: Tensor  # [b]; the number of classes where dropped
+    classes: Tensor  # [b]; none is dropped
     text: Tensor | None = None  # [b, tokens, width], zero where dropped
     features: Tensor | None = None  # [b, h, w, width], flipped as the images are
 
@@ -93,13 +94,13 @@ class Examples:
         chosen, mirrored, dropped, silent = (
             self._moved(part[share]) for part in (chosen, mirrored, dropped, silent)
         )
-        labels = latents.labels[chosen]
+        classes = latents.labels[chosen]
         text = None
         if self.captions is not None:
-            text = self.captions[torch.where(silent, latents.classes, labels)].float()
+            text = self.captions[torch.where(silent, latents.classes, classes)].float()
         clean = latents.sample(chosen, mirrored, spread)
-        labels = torch.where(dropped, latents.classes, labels)
-        return Batch(clean, noise[share], time[share], labels, text, features)
+        labels = torch.where(dropped, latents.classes, classes)
+        return Batch(clean, noise[share], time[share], labels, classes, text, features)
 
     def _read_ahead(self, step: int) -> Tensor:
         """Features of this worker's share of a step; a thread then reads those of the next.

@@ -9,14 +9,14 @@ import torch
 
 from condense.base.progress import say
 from condense.base.storage import replacing
-from condense.training.trainer import COLUMNS, Trainer
+from condense.training.trainer import Trainer
 
 SHOWN = 50  # steps of which the log gives the mean
 
 
 def write_history(path: Path, trainer: Trainer) -> None:
-    """Write a row of step, loss, gradient norm and learning rate for each step."""
-    rows = (dict(zip(COLUMNS, row, strict=True)) for row in trainer.history.tolist())
+    """Write a row of step, loss, gradient norm, learning rate and what the losses tell, for each step."""
+    rows = (dict(zip(trainer.columns, row, strict=True)) for row in trainer.history.tolist())
     with replacing(path) as beside, beside.open("w") as file:
         file.writelines(json.dumps({"step": step} | row) + "\n" for step, row in enumerate(rows, 1))
 
@@ -55,7 +55,7 @@ class Log:
             return
         for row in self.trainer.history[self.drawn :].tolist():
             self.drawn += 1
-            for name, value in zip(COLUMNS, row, strict=True):
+            for name, value in zip(self.trainer.columns, row, strict=True):
                 self.board.add_scalar(name, value, self.drawn)
         self.board.flush()
 
@@ -64,7 +64,7 @@ class Log:
         trainer = self.trainer
         if not self.speaks:
             return
-        loss, norm, _ = trainer.history[-SHOWN:].mean(0).tolist()
+        loss, norm, *_ = trainer.history[-SHOWN:].mean(0).tolist()
         images = (trainer.step - self.first) * trainer.training.batch / (time.monotonic() - self.began)
         say(
             f"step {trainer.step}: loss {loss:.4f}, gradient norm {norm:.3f}, {images:.0f} images/s, "

@@ -1,7 +1,7 @@
 """Losses that a trainer can be given: of each example, from the network's prediction."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +11,16 @@ from condense.training.alignment import alignment_losses
 from condense.training.examples import Batch
 
 Losses = Callable[[nn.Module, Batch], Tensor]  # network and b examples -> loss [b], whose mean is minimised
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What losses keep beside the network: tensors of a saved state, figures that the history tells."""
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)  # by name, changed in place
+    figures: dict[str, Tensor] = field(
+        default_factory=dict
+    )  # scalars of the last step, the same at every step
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from condense.base.compile import compile_network
 from condense.base.errors import InputError
 from condense.config.settings import Training
 from condense.training.examples import Batch, Examples
-from condense.training.losses import Losses
+from condense.training.losses import Ledger, Losses
 from condense.training.workers import Workers
 
 COLUMNS = ("loss", "gradient_norm", "learning_rate")
@@ -27,6 +27,7 @@ class Trainer:
         training: Settings of optimiser and average.
         workers: This process among those that train.
         trainable: Whether the parameter of a name is trained, averaged and saved, or stays as it is.
+        ledger: What the losses keep, if anything.
     """
 
     def __init__(
@@ -37,8 +38,11 @@ class Trainer:
         training: Training,
         workers: Workers,
         trainable: Callable[[str], bool] = lambda name: True,
+        ledger: Ledger | None = None,
     ) -> None:
         self.examples, self.losses, self.training, self.workers = examples, losses, training, workers
+        self.ledger = ledger or Ledger()
+        self.columns = (*COLUMNS, *self.ledger.figures)
         self.network = network.to(workers.device).train()
         for name, value in self.network.named_parameters():
             value.requires_grad_(trainable(name))
@@ -57,7 +61,7 @@ class Trainer:
             weight_decay=training.weight_decay,
             fused=True,
         )
-        self.step, self.history, self.recent = 0, torch.zeros(0, len(COLUMNS)), []
+        self.step, self.history, self.recent = 0, torch.zeros(0, len(self.columns)), []
 
     def advance(self) -> None:
         """Take one optimiser step."""
@@ -75,7 +79,8 @@ class Trainer:
         decay = min(training.ema, (1 + self.step) / (10 + self.step)) if training.ema_warmup else training.ema
         current = [value.detach() for value in self.parameters.values()]
         torch._foreach_lerp_(list(self.average.values()), current, 1 - decay)
-        self.recent.append(torch.stack([loss, norm, torch.full_like(loss, rate)]))
+        figures = [value.float() for value in self.ledger.figures.values()]
+        self.recent.append(torch.stack([loss, norm, torch.full_like(loss, rate), *figures]))
         self.step += 1
 
     def _gradients(self, batch: Batch) -> Tensor:
@@ -116,6 +121,7 @@ class Trainer:
         parts |= {f"average.{name}": value for name, value in self.average.items()}
         for name, value in self.parameters.items():
             parts |= {f"{moment}.{name}": self.optimiser.state[value][moment] for moment in MOMENTS}
+        parts |= {f"ledger.{name}": value for name, value in self.ledger.tensors.items()}
         return parts | {"history": self.history}
 
     def restore(self, found: tuple[int, dict[str, Tensor]] | None) -> None:
@@ -123,7 +129,7 @@ class Trainer:
         self.step = int(self.workers.from_first(torch.tensor(found[0] if found else 0)))
         if not self.step:
             return
-        self.history = torch.zeros(self.step, len(COLUMNS))
+        self.history = torch.zeros(self.step, len(self.columns))
         for value in self.parameters.values():
             step = torch.tensor(float(self.step), device=self.workers.device)
             moments = {moment: torch.zeros_like(value) for moment in MOMENTS}
