@@ -29,9 +29,11 @@ rule synthesise:
             wildcards.method, wildcards.budget
         ),
         state="results/state/synthesise/{method}/{budget}/{scatteritem}",
+        references="results/state/references",
         code=lambda wildcards: code(
             "synthesis.synthesise.synthesise", *PLAN.unused(method=wildcards.method)
         ),
     shell:
         "exec python -m condense --threads 1 synthesise {params.inputs} {params.options} --state {params.state}"
-        " --images {output.images} --output {output.subset} --diagnostics {output.diagnostics} > {log} 2>&1"
+        " --references {params.references} --images {output.images} --output {output.subset}"
+        " --diagnostics {output.diagnostics} > {log} 2>&1"

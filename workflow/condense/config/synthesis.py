@@ -48,4 +48,70 @@ class GuidedSamples(Synthesis):
     kind: Literal["samples"]
 
 
+@settings
+class NoiseOptimisation(Synthesis):
+    """DsCo: the step noises of a class's images are optimised together, so that their features spread.
+
+    The defaults are the release's, but for the level, which is the paper's.
+    """
+
+    kind: Literal["nopt"]
+    data: bool = setting(
+        True, "Align with real latents; else with plain samples, and no real image is opened."
+    )
+    real: str = setting("full", "Name of the method with whose images samples are aligned.", stage="latents")
+    start: Literal["lattice", "jitter", "normal"] | None = setting(
+        None, "Starting noise: a Latin hypercube or normal; lattice with real data, else normal, when none."
+    )
+    level: Literal["output", "input"] = setting(
+        "output", "Real latents are diffused to the level of a step's result; the release's is one noisier."
+    )
+    draws: int = setting(5, "Least number of noises of each real latent.", gt=0)
+    runs: int | None = setting(
+        None, "Compute this many targets, which budgets that divide it share; the budget when none.", gt=0
+    )
+    groups: int = setting(16, "Groups of the projector, which has 128 features for each.", gt=0)
+    projector_seed: int = setting(0, "Seed of the projector and of what it is shown.", ge=0)
+    shared_projector: bool | None = setting(
+        None, "One projector for all classes; with real data each has its own when none."
+    )
+    align: bool = setting(True, "Keep the alignment of features.")
+    keep_norm: bool = setting(True, "Keep the term that holds the norm of the noise.")
+    weight: float = setting(
+        5e-4, "Lambda, with real data; scale it as 2048 / features, which keeps the speed.", ge=0
+    )
+    templates: int = setting(200, "Plain samples of a class that give statistics, without real data.", gt=1)
+    occupation: float = setting(10.0, "Weight of cosines to the nearest sample, without real data.", ge=0)
+    template_mean: float = setting(1e-3, "Weight of the means of features, likewise.", ge=0)
+    template_deviation: float = setting(1e-3, "Weight of the deviations of features, likewise.", ge=0)
+    iterations: int = setting(200, "Iterations of gradient descent at each step of the chain.", gt=0)
+    learning_rate: float = setting(0.1, "Its learning rate.", gt=0)
+    momentum: float = setting(0.9, "Its momentum.", ge=0, lt=1)
+    mode: Literal["released", "fast"] = setting(
+        "released", "Renew the gradient at each iteration; or `passes` times, with the noise's norm fixed."
+    )
+    passes: int = setting(20, "Times that the mode fast computes the gradient.", gt=0, le=40)
+    unoptimised: int = setting(0, "Last steps before the very last whose noise stays as drawn.", ge=0)
+    classes_at_once: int | None = setting(
+        None,
+        "Classes that are optimised together, which changes last bits; one on a CPU, else ten, when none.",
+        gt=0,
+    )
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Real latents only to align with."""
+        return ("real",) if self.data and self.align else ()
+
+    @property
+    def start_form(self) -> str:
+        """Starting noise."""
+        return self.start or ("lattice" if self.data else "normal")
+
+    @property
+    def one_projector(self) -> bool:
+        """Whether all classes share a projector."""
+        return not self.data if self.shared_projector is None else self.shared_projector
+
+
 Making = Union[*Synthesis.__subclasses__()]

@@ -14,10 +14,19 @@ from condense.base.shards import open_hdf5
 
 @dataclass(frozen=True)
 class Given:
-    """Files that a job of `synthesise` was given, and the device that tensors go to."""
+    """Files that a job of `synthesise` was given, and the device that tensors go to.
+
+    Attributes:
+        device: Where tensors go.
+        latents: Latents of real images.
+        references: Folder of what is computed once and shared by jobs; computed by each job when none.
+        generator: Digest of the generator's file.
+    """
 
     device: torch.device
     latents: Path | None = None
+    references: Path | None = None
+    generator: str = ""
 
     def real(self, index: int) -> tuple[Tensor, Tensor | None]:
         """Latents of the images of a class, by its index: mean and deviation [n, c, h, w], unmirrored.

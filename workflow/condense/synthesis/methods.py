@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
+from condense.synthesis.nopt import make_optimised
 from condense.synthesis.samples import make_samples
 
 MAKERS: dict[str, Callable[..., Iterator[tuple[str, Tensor]]]] = {
     "samples": make_samples,
+    "nopt": make_optimised,
 }

@@ -47,6 +47,9 @@ def synthesise(
     output: Annotated[Path, typer.Option(help="Subset of the made images to write (CSV).")],
     state: Annotated[Path, typer.Option(help="Folder from which an interrupted run goes on.")],
     latents: Annotated[Path | None, typer.Option(help="Latents of real images, from `latents`.")] = None,
+    references: Annotated[
+        Path | None, typer.Option(help="Folder of features that nopt compares with, kept for other jobs.")
+    ] = None,
     diagnostics: Annotated[Path | None, typer.Option(help="Table of one row per class.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the method in the table.")] = None,
     budget_name: Annotated[str | None, typer.Option(help="Name of the budget in the table.")] = None,
@@ -60,7 +63,7 @@ def synthesise(
     chain, about = open_chain(weights, method, autoencoder, device)
     rows = read_index(index)
     classes = targets({cls: found[0].class_index for cls, found in rows.items()}, about, weights)
-    given = Given(device, latents)
+    given = Given(device, latents, references, file_digest(weights))
     with resumable(state):
         seen = [file_digest(path) for path in (weights, latents) if path]
         known = (code("synthesis.synthesise.synthesise"), *seen, method, autoencoder, budget)

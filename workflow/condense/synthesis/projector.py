@@ -1,0 +1,99 @@
+"""Random convolutional projector: features of latents by a grouped network that is never trained (DsCo).
+
+A convolution 3x3 to 16 g channels, then 4x4 with stride 2 and g groups to 32 g, 64 g and 128 g, leaky
+rectifiers between, none at the end. Several classes, each with its own weights,
+are more groups of the same network.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from condense.base.errors import InputError
+
+WIDTHS = (16, 32, 64, 128)  # channels after each layer, of one group
+SLOPE = 0.01  # of the leaky rectifiers
+LEAST_SIDE = 8  # of latents, in pixels: three halvings leave one
+
+
+@dataclass(frozen=True)
+class Projector:
+    """Projectors of k classes, or one that all classes share.
+
+    Attributes:
+        weights: Kernel of each layer, [k x outputs, inputs of a group, s, s].
+        biases: Bias of each layer, [k x outputs].
+        groups: Groups of each layer but the first, of one class.
+        classes: k, the number of classes with weights of their own; 1 serves any number.
+    """
+
+    weights: tuple[Tensor, ...]
+    biases: tuple[Tensor, ...]
+    groups: int
+    classes: int = 1
+
+    @classmethod
+    def draw(cls, channels: int, groups: int, generator: Generator) -> "Projector":
+        """Projector of one class as PyTorch initialises convolutions: uniform, within 1 / sqrt(inputs)."""
+        weights, biases = [], []
+        outputs = [width * groups for width in WIDTHS]
+        inputs = [channels, *(width // groups for width in outputs[:-1])]
+        for number, (into, out) in enumerate(zip(inputs, outputs, strict=True)):
+            side = 4 if number else 3
+            bound = 1 / math.sqrt(into * side**2)
+            weights.append(_uniform((out, into, side, side), bound, generator))
+            biases.append(_uniform((out,), bound, generator))
+        return cls(tuple(weights), tuple(biases), groups)
+
+    @classmethod
+    def stack(cls, projectors: Sequence["Projector"]) -> "Projector":
+        """One projector of many classes, in order, from those of one class each."""
+        weights = zip(*(one.weights for one in projectors), strict=True)
+        biases = zip(*(one.biases for one in projectors), strict=True)
+        joined = (tuple(torch.cat(layer) for layer in layers) for layers in (weights, biases))
+        return cls(*joined, projectors[0].groups, len(projectors))
+
+    @property
+    def channels(self) -> int:
+        """Channels J of the features."""
+        return len(self.biases[-1]) // self.classes
+
+    def to(self, like: Tensor) -> "Projector":
+        """Copy with the weights in the type and on the device of a tensor."""
+        weights, biases = (tuple(x.to(like) for x in layers) for layers in (self.weights, self.biases))
+        return Projector(weights, biases, self.groups, self.classes)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Features [k, n, J, p, q] of latents [k, n, c, h, w].
+
+        Raises InputError for latents that are too small.
+        """
+        if min(x.shape[-2:]) < LEAST_SIDE:
+            raise InputError(
+                f"latents are {x.shape[-2]} x {x.shape[-1]}; the projector of nopt takes {LEAST_SIDE} x "
+                f"{LEAST_SIDE} and more: use an autoencoder that reduces images less, or larger images."
+            )
+        count, images = x.shape[:2]
+        # a shared projector sees all classes as images, projectors of their own see them as channels
+        x = x.flatten(0, 1) if self.classes == 1 else x.transpose(0, 1).flatten(1, 2)
+        for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            if number:
+                x = F.leaky_relu(x, SLOPE)
+                x = F.conv2d(x, weight, bias, stride=2, padding=1, groups=self.classes * self.groups)
+            else:
+                x = F.conv2d(x, weight, bias, padding=1, groups=self.classes)
+        if self.classes == 1:
+            return x.unflatten(0, (count, images))
+        return x.unflatten(1, (count, self.channels)).transpose(0, 1)
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """Means [k, n, J] of the features over positions."""
+        return self(x).mean((-2, -1))
+
+
+def _uniform(shape: tuple[int, ...], bound: float, generator: Generator) -> Tensor:
+    return torch.empty(shape).uniform_(-bound, bound, generator=generator)
