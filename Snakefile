@@ -10,6 +10,7 @@
 #   selections/{method}/{budget}/{shard}.csv            chosen or made images of some classes
 #   synthesised/{method}/{budget}/{shard}/{class}/      made images (PNG)
 #   subsets/{method}/{budget}.csv                       chosen or made images of all classes
+#   embeddings/{encoder}/validation.h5, appraisals/{judge}/{method}/{budget}/seed{seed}.csv      beside held-out images
 #   moments/{encoder}.h5, measures/{method}/{budget}.csv          rows of subsets.csv
 #   latents/{space}/{resolution}/{method}/{budget}.h5   the same, as a generator sees them
 #   captions/{text_encoder}.h5                          of each class, for recipes that have them
@@ -59,6 +60,7 @@ wildcard_constraints:
     method=PLAN.names("methods"),
     generator=PLAN.names("generators"),
     student=PLAN.names("students"),
+    judge=PLAN.names("encoders"),
     budget=PLAN.names("budgets"),
     space=PLAN.names("spaces"),
     table=PLAN.names("tables"),

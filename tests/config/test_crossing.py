@@ -46,7 +46,7 @@ def test_a_generator_and_a_student_share_a_line_where_their_metrics_differ():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({}, "a table needs generators or students"),
+        ({}, "a table needs generators, students or judges"),
         ({"students": ["resnet"]}, "fid is no metric of a student"),
         ({"generators": ["dit"], "metrics": ["accuracy"]}, "accuracy is no metric of a generator"),
         ({"students": ["a", "b"], "metrics": ["accuracy"]}, "two runs share the cell of random"),

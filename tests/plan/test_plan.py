@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 PARTS = {"options": RuleOptions, "inputs": RuleInputs}
 WILDCARDS = {
     "student": "convnet-3",
+    "judge": "inception",
     "method": "d2c",  # it has a checkpoint, scores of images, ...
     "generator": "dit-l-2",
     "budget": "10k",
@@ -61,7 +62,8 @@ def test_every_rule_finds_its_own_and_none_is_unused(part):
 def test_a_rule_asks_the_study_for_nothing_else(rule):
     """What a study decides about a rule stands in the rule's own options and inputs."""
     asked = re.findall(r"PLAN\.(\w+)", RULES[rule])
-    assert set(asked) <= {*PARTS, "flags", "listing", "published", "selection_gpus", "settings", "unused"}
+    known = {"flags", "listing", "names", "published", "selection_gpus", "settings", "unused"}
+    assert set(asked) <= {*PARTS, *known}
 
 
 @pytest.fixture
@@ -103,9 +105,10 @@ def test_a_method_without_images_is_known_by_its_kind_and_not_by_its_path(config
 def test_each_kind_of_learner_is_known_everywhere(config, kind):
     """Its settings, what describes them, where its scores lie, what they cost and how they are told."""
     study = Plan(config).study
-    assert study.learners()[kind] is getattr(study, f"{kind}s")
-    for table in (DESCRIBE, SCORES, PRESENTATIONS, USE, COMPARED, FIGURES, SAME, PROTOCOL, FILES, BY_KIND):
+    assert study.learners()[kind] is getattr(study, {"judge": "encoders"}.get(kind, f"{kind}s"))
+    for table in (DESCRIBE, SCORES, PRESENTATIONS, USE, COMPARED, FIGURES, BY_KIND):
         assert kind in table
+    assert (kind in FILES) == (kind in SAME) == (kind in PROTOCOL) == (kind != "judge")
 
 
 def test_native_arithmetic_is_another_code_of_every_job_and_pinned_is_the_default(config, monkeypatch):

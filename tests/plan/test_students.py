@@ -190,6 +190,6 @@ def test_a_fault_is_one_sentence_that_names_the_key(config, key, value, sentence
 def test_students_without_validation_images_are_refused(config):
     del config["images"]["validation"]
     with pytest.raises(
-        InputError, match=r"students are examined on validation images: give images\.validation"
+        InputError, match=r"students and judges look at validation images: give images\.validation"
     ):
         study.load(config)

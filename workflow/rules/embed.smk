@@ -1,5 +1,5 @@
 # Inputs: the index and the images. Outputs: results/encoders/{encoder}.safetensors,
-# results/embeddings/{encoder}/{shard}.h5. Steps: fit or fetch each network; compute its features once.
+# results/embeddings/{encoder}/{shard}.h5, results/embeddings/{encoder}/validation.h5. Steps: fit or fetch each network; compute its features once.
 
 
 rule encoder:
@@ -45,4 +45,27 @@ rule embed:
     shell:
         "exec python -m condense --threads 1 embed {params.options} --index {input.index} --encoder {input.encoder}"
         " --output {output} --state results/state/embed/{wildcards.encoder}/{wildcards.scatteritem}"
+        " > {log} 2>&1"
+
+
+rule embed_validation:
+    """Compute the features of the images that nobody chooses from."""
+    input:
+        index="results/validation_index.csv",
+        encoder="results/encoders/{encoder}.safetensors",
+    output:
+        "results/embeddings/{encoder}/validation.h5",
+    log:
+        "logs/embed_validation/{encoder}.log",
+    benchmark:
+        "results/benchmarks/embed_validation/{encoder}.tsv"
+    conda:
+        "../../envs/embed.yaml"
+    threads: 1
+    params:
+        options=PLAN.options.embed_validation(),
+        code=code("encoders.embed.embed_validation", *PLAN.unused()),
+    shell:
+        "exec python -m condense --threads 1 embed-validation {params.options} --index {input.index}"
+        " --encoder {input.encoder} --output {output} --state results/state/embed_validation/{wildcards.encoder}"
         " > {log} 2>&1"

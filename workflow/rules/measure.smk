@@ -1,5 +1,6 @@
 # Inputs: subsets, embeddings and probabilities. Outputs: results/measures/{method}/{budget}.csv,
-# results/subsets.csv and figures. Steps: measure each subset before anything is trained on it; draw it.
+# results/appraisals/{judge}/{method}/{budget}/seed{seed}.csv, results/subsets.csv and figures. Steps: measure each
+# subset before anything is trained on it, against its dataset and against held-out images; draw it.
 
 
 rule moments:
@@ -40,6 +41,29 @@ rule measure:
         code=code("selection.measure.measure"),
     shell:
         "exec python -m condense --threads 1 measure {params.options} {params.inputs}"
+        " --output {output} > {log} 2>&1"
+
+
+rule appraise:
+    """Compare a subset with held-out images."""
+    input:
+        unpack(lambda wildcards: PLAN.inputs.appraise(wildcards.judge)),
+        subset="results/subsets/{method}/{budget}.csv",
+    output:
+        "results/appraisals/{judge}/{method}/{budget}/seed{seed}.csv",
+    log:
+        "logs/appraise/{judge}/{method}/{budget}/seed{seed}.log",
+    benchmark:
+        "results/benchmarks/appraise/{judge}/{method}/{budget}/seed{seed}.tsv"
+    conda:
+        "../../envs/score.yaml"
+    threads: 1
+    params:
+        inputs=lambda wildcards, input: PLAN.flags(input),
+        options=lambda wildcards: PLAN.options.appraise(**wildcards),
+        code=code("selection.appraise.appraise"),
+    shell:
+        "exec python -m condense --threads 1 appraise {params.options} {params.inputs}"
         " --output {output} > {log} 2>&1"
 
 

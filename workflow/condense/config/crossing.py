@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from condense.config.learners import KINDS, Kind, Learner, Run
+from condense.config.learners import KINDS, Learner, Run
 from condense.config.metrics import BY_KIND, metrics_of
 from condense.config.metrics import Name as MetricName
 from condense.config.names import Distinct
@@ -23,17 +23,21 @@ class Crossing(BaseModel):
     )
     generators: Distinct[str] | None = Field(None, min_length=1, description="Generators, likewise.")
     students: Distinct[str] | None = Field(None, min_length=1, description="Students, after the generators.")
+    judges: Distinct[str] | None = Field(
+        None,
+        min_length=1,
+        description="Encoders that compare subsets with held-out images.",
+    )
     budgets: Distinct[str] | None = Field(None, min_length=1, description="Budgets, likewise.")
 
     def learners(self) -> list[Learner]:
-        """Generators and students, in order."""
-        return _learners(self.generators, self.students)
+        """Generators, students and judges, in order."""
+        return _learners(generator=self.generators, student=self.students, judge=self.judges)
 
 
-def _learners(generators: Sequence[str] | None, students: Sequence[str] | None) -> list[Learner]:
-    """Generators, then students."""
-    kinds: tuple[tuple[Kind, Sequence[str] | None], ...] = (("generator", generators), ("student", students))
-    return [Learner(kind, name) for kind, names in kinds for name in names or ()]
+def _learners(**names: Sequence[str] | None) -> list[Learner]:
+    """Learners by kind, in order."""
+    return [Learner(kind, name) for kind in KINDS for name in names.get(kind) or ()]
 
 
 class Comparison(BaseModel):
@@ -47,7 +51,7 @@ class Comparison(BaseModel):
 
     def learners(self) -> list[Learner]:
         """Generators and students, in order."""
-        return _learners(self.generators, self.students)
+        return _learners(generator=self.generators, student=self.students)
 
     @model_validator(mode="after")
     def compares_learners(self) -> "Comparison":
@@ -87,9 +91,9 @@ class Table(Crossing):
 
     @model_validator(mode="after")
     def metrics_fit_learners(self) -> "Table":
-        """Something is trained on the subsets, and each metric is one of it."""
+        """Something is done with the subsets, and each metric is one of it."""
         if not self.learners():
-            raise ValueError("a table needs generators or students")
+            raise ValueError("a table needs generators, students or judges")
         kinds = dict.fromkeys(run.learner.kind for run in self.runs())
         for metric in self.metrics:
             if not any(metric in BY_KIND[kind] for kind in kinds):

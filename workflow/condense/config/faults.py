@@ -60,6 +60,10 @@ def contradictions(study: "Study") -> Iterator[str]:
         yield from (f"methods.{name}.{fault}" for fault in _of_method(study, method))
     for name, generator in study.generators.items():
         yield from (f"generators.{name}.{fault}" for fault in _of_generator(study, generator))
+    for name, table in study.tables.items():
+        for run in table.runs():
+            if run.learner.kind == "judge" and study.encoders[run.learner.name].kind == "fid":
+                yield f"tables.{name}.judges: {run.learner.name} is for scoring only; name another encoder"
     for name, recipe in study.recipes.items():
         if recipe.feature_encoder and study.encoders[recipe.feature_encoder].kind == "fid":
             where = f"recipes.{name}.feature_encoder"

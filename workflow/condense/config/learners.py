@@ -1,15 +1,18 @@
-"""What a subset is used for: a learner is trained on it; the learner, the method and the budget are a run."""
+"""What a subset is used for: a learner is trained on it, or a judge appraises it as it is.
+
+The learner, the method and the budget are a run.
+"""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Kind = Literal["generator", "student"]
+Kind = Literal["generator", "student", "judge"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True)
 class Learner:
-    """An image generator, or a student: a classifier. `kind` tells which."""
+    """An image generator, a student, which is a classifier, or an encoder as judge. `kind` tells which."""
 
     kind: Kind
     name: str
@@ -17,7 +20,7 @@ class Learner:
 
 @dataclass(frozen=True)
 class Run:
-    """A learner trained on the subset of a method and budget, once for each seed."""
+    """A learner and the subset of a method and budget, once for each seed."""
 
     method: str
     learner: Learner

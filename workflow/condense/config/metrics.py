@@ -33,6 +33,11 @@ EXAMINED = {  # of a student, in per cent
     "accuracy": Metric("Accuracy (%)", 1, 1),  # of the best epoch, as the papers print it
     "last_accuracy": Metric("Accuracy, last epoch (%)", 1, 1),
 }
+APPRAISED = {  # of a judge: of a subset and held-out images, by class but for those with SCORED's names
+    "energy": Metric("Energy distance", 3, -1),
+    "transport": Metric("OT distance", 3, -1),
+    "nearest_accuracy": Metric("1-NN accuracy (%)", 1, 1),
+}
 COSTS = {  # of every run: from results/benchmarks
     "feature_seconds": Metric("Features (s)", 0, 0),
     "selection_seconds": Metric("Selection (s)", 0, 0),
@@ -42,8 +47,13 @@ COSTS = {  # of every run: from results/benchmarks
     "peak_memory": Metric("Peak memory (MiB)", 0, 0),
     "gpu_hours": Metric("GPU hours", 2, 0),
 }
-METRICS = SCORED | EXAMINED | COSTS
-BY_KIND: dict[Kind, dict[str, Metric]] = {"generator": SCORED | COSTS, "student": EXAMINED | COSTS}
+METRICS = SCORED | EXAMINED | APPRAISED | COSTS
+SHARED = ("fid", "precision", "recall", "density", "coverage", "copy_rate")  # of samples, and of a subset
+BY_KIND: dict[Kind, dict[str, Metric]] = {
+    "generator": SCORED | COSTS,
+    "student": EXAMINED | COSTS,
+    "judge": APPRAISED | {name: SCORED[name] for name in SHARED},
+}
 Name = Literal[*METRICS]
 
 

@@ -62,6 +62,8 @@ def find_value(run: Run, metric: str, about: Mapping[str, Any], table: str = "")
     else the first that is printed.
     """
     kind = run.learner.kind
+    if kind not in FILES:  # no paper appraises subsets
+        return None
     known = {"method": run.method, "budget": run.budget} | {**about}
     if not PROTOCOL[kind].items() <= known.items():
         return None

@@ -135,8 +135,9 @@ class Study(Closed):
     @model_validator(mode="after")
     def students_can_be_examined(self) -> "Study":
         """A student needs images that it has not seen."""
-        if self.students and self.images.validation is None:
-            raise ValueError("students are examined on validation images: give images.validation")
+        judged = any(run.learner.kind == "judge" for table in self.tables.values() for run in table.runs())
+        if (self.students or judged) and self.images.validation is None:
+            raise ValueError("students and judges look at validation images: give images.validation")
         return self
 
     @model_validator(mode="after")
@@ -207,8 +208,8 @@ class Study(Closed):
         return self.recipes.get(self.generators[generator].recipe, Recipe())
 
     def learners(self) -> dict[Kind, dict[str, Any]]:
-        """What the study trains on subsets: settings by kind and name."""
-        return {"generator": self.generators, "student": self.students}
+        """What the study uses subsets for: settings by kind and name."""
+        return {"generator": self.generators, "student": self.students, "judge": self.encoders}
 
     def rows(self, budget: str, kind: Kind) -> list[Run]:
         """Run of each row of a comparison of learners of a kind, in order; its budget is that of paths.

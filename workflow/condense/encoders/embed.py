@@ -17,7 +17,7 @@ from condense.config.settings import Images
 from condense.encoders.encoder import FrozenEncoder
 from condense.images.decoding import centre_crop
 from condense.images.finished import Finished, resumable
-from condense.images.index import Row, read_index
+from condense.images.index import Row, read_index, validation_images
 from condense.images.sources import Decoded, batches, source
 
 NAMED = 5  # bad images that one sentence names
@@ -146,6 +146,30 @@ def embed(
     workers: Annotated[int, typer.Option(help="Decoding threads; of no effect on the numbers.", min=1)] = 2,
 ) -> None:
     """Embed a shard of images; where it was interrupted it goes on with the classes that are missing."""
+    _embed(index, encoder, output, state, images, size, workers)
+
+
+@take(images=Images)
+def embed_validation(
+    index: Annotated[Path, typer.Option(help="Index of the validation images.")],
+    encoder: Annotated[Path, typer.Option(help="Encoder artefact.")],
+    output: Annotated[Path, typer.Option(help="HDF5 file to write.")],
+    state: Annotated[Path, typer.Option(help="Folder from which an interrupted run goes on.")],
+    images: Images,
+) -> None:
+    """Embed the validation images, which no index of a shard lists."""
+    _embed(index, encoder, output, state, validation_images(images), None, 2)
+
+
+def _embed(
+    index: Path,
+    encoder: Path,
+    output: Path,
+    state: Path,
+    images: Images,
+    size: int | None,
+    workers: int,
+) -> None:
     keep_freed_memory()
     network = FrozenEncoder(encoder, "cuda" if torch.cuda.is_available() else "cpu")
     with resumable(state):

@@ -83,15 +83,20 @@ def list_validation(images: Images) -> list[Row]:
 
 def validation_source(images: Images) -> Source:
     """Where the images are that students are examined on. Raises InputError where the settings name none."""
+    return source(validation_images(images))
+
+
+def validation_images(images: Images) -> Images:
+    """Settings of the source of those images, likewise."""
     if images.validation is None:
         raise InputError(
             "No validation images are given: set images.validation to another root, or to a share."
         )
     if isinstance(images.validation, float):
-        return source(images)
+        return images
     if images.source == "digits":
         raise InputError("Source digits has no other root: give images.validation as a share, such as 0.2.")
-    return source(replace(images, root=images.validation, validation=None, per_class=None))
+    return replace(images, root=images.validation, validation=None, per_class=None)
 
 
 def held_out(path: str, images: Images) -> bool:

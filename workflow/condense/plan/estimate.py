@@ -41,7 +41,7 @@ def estimate(
     given = "as given" if images and classes else origin
     print(f"on {needs.images:,} images of {needs.classes:,} classes ({given})")
     tell(study, needs, teraflops * 1e12 * utilisation * 3600)
-    if students := len(every) - len(runs):
+    if students := sum(run.learner.kind == "student" for run in every):
         print(f"Not counted: {students} runs x {len(study.seeds)} seeds of students, and what these need.")
 
 

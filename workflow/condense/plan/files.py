@@ -13,6 +13,7 @@ from condense.students.recipes import by_images
 SCORES: dict[Kind, str] = {
     "generator": "results/scores/{generator}/{method}/{budget}/seed{seed}.csv",
     "student": "results/accuracies/{student}/{method}/{budget}/seed{seed}.csv",
+    "judge": "results/appraisals/{judge}/{method}/{budget}/seed{seed}.csv",
 }
 
 

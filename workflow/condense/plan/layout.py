@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
+from condense.config.encoders import Encoder
 from condense.config.learners import Kind, Learner, Run
 from condense.config.metrics import COSTS
 from condense.config.objectives import OBJECTIVES
@@ -97,9 +98,15 @@ def describe_student(name: str, student: Student) -> dict[str, Any]:
     }
 
 
+def describe_judge(name: str, encoder: Encoder) -> dict[str, Any]:
+    """A judge: the encoder that it is."""
+    return {"origin": name}
+
+
 DESCRIBE: dict[Kind, Callable[[str, Any], dict[str, Any]]] = {
     "generator": describe_generator,
     "student": describe_student,
+    "judge": describe_judge,
 }
 
 

@@ -168,6 +168,15 @@ class RuleInputs:
         pattern = "results/students/{student}/{method}/{budget}/seed{seed}.history.jsonl"
         return self.files.of_runs(self.study.rows(budget, "student"), pattern)
 
+    def appraise(self, judge: str) -> dict[str, str | list[str]]:
+        """A judge, and its features of the images to choose from and of held-out ones."""
+        place = f"results/embeddings/{judge}"
+        return {
+            "features": self.files.shards(f"{place}/{{scatteritem}}.h5"),
+            "held_out": f"{place}/validation.h5",
+            "encoder": f"results/encoders/{judge}.safetensors",
+        }
+
     def tabulate(self, table: str) -> list[str]:
         """Scores of every run of a table."""
         return self.files.scores(runs(self.study, table))

@@ -41,6 +41,10 @@ class RuleOptions:
         """The images."""
         return as_options(self.study.images)
 
+    def embed_validation(self) -> str:
+        """The images."""
+        return as_options(self.study.images)
+
     def import_checkpoint(self, method: str) -> str:
         """The checkpoint of a method."""
         return named(checkpoint=self.study.methods[method].checkpoint)
@@ -117,6 +121,10 @@ class RuleOptions:
         """The images, and names of the run."""
         names = named(student=student, method=replicate_of(method)[0], budget=budget, seed=seed)
         return joined(as_options(self.study.images), names)
+
+    def appraise(self, judge: str, method: str, budget: str, seed: str) -> str:
+        """Names of the run."""
+        return named(method=replicate_of(method)[0], judge=judge, budget=budget, seed=seed)
 
     def generate(self, generator: str, method: str, budget: str, seed: str) -> str:
         """The weights, and how images are drawn by them."""

@@ -11,8 +11,13 @@ from condense.plan.files import Files
 COMPARED: dict[Kind, tuple[str, ...]] = {
     "generator": ("fid", "scores"),
     "student": ("accuracy", "accuracies"),
+    "judge": (),  # stands in tables of the config alone
 }
-FIGURES: dict[Kind, tuple[str, ...]] = {"generator": ("losses", "distances"), "student": ("learning",)}
+FIGURES: dict[Kind, tuple[str, ...]] = {
+    "generator": ("losses", "distances"),
+    "student": ("learning",),
+    "judge": (),
+}
 
 
 class Targets:

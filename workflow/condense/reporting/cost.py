@@ -11,7 +11,8 @@ from condense.config.metrics import COSTS
 CHOICE = {  # measure: files under results/benchmarks
     "feature_seconds": ["embed/{encoder}/*.tsv", "classify/{encoder}/*.tsv"],
     "selection_seconds": [
-        *("margins/{encoder}.tsv", "difficulty/{method}/*.tsv", "select/{method}/{budget}/*.tsv")
+        *("margins/{encoder}.tsv", "difficulty/{method}/*.tsv", "select/{method}/{budget}/*.tsv"),
+        "synthesise/{method}/{budget}/*.tsv",
     ],
 }
 USE: dict[Kind, dict[str, list[str]]] = {  # likewise
@@ -30,6 +31,7 @@ USE: dict[Kind, dict[str, list[str]]] = {  # likewise
         ],
         "scoring_seconds": ["examine/{student}/{method}/{budget}/seed{seed}.tsv"],
     },
+    "judge": {"scoring_seconds": ["appraise/{judge}/{method}/{budget}/seed{seed}.tsv"]},
 }
 ON_GPUS = ("training_seconds", "sampling_seconds")
 SHARED = {  # by all methods of an encoder that have this need

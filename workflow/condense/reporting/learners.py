@@ -42,4 +42,11 @@ PRESENTATIONS: dict[Kind, Presentation] = {
         told=("labels",),
         printed=("accuracy",),
     ),
+    "judge": Presentation(
+        compared=("energy", "transport"),
+        context=("images", "encoder", "validation_images", "arithmetic"),
+        scored_by=("encoder", "validation_images", "arithmetic"),
+        settings="a subset beside held-out images, class by class, nothing trained",
+        scoring=", in the features of {encoder} against {validation_images:,} images ({arithmetic})",
+    ),
 }
