@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[1]
 class Training:
     """One training in a folder of its own, as a command that can be run again."""
 
+    command = staticmethod(train)
+
     def __init__(self, folder: Path, latents: Path, *options: str) -> None:
         self.folder, self.states = folder, folder / "state"
         self.weights, self.history = folder / "seed0.safetensors", folder / "history.jsonl"
@@ -35,7 +37,7 @@ class Training:
 
     def run(self) -> str:
         """Run it in this process."""
-        return call(train, *self.words)
+        return call(self.command, *self.words)
 
     def spawn(self, prelude: str = "", **environment: str) -> subprocess.Popen:
         """Start it in a process of its own, after some Python that prepares a fault."""
@@ -45,7 +47,7 @@ class Training:
         )
         path = {"PYTHONPATH": str(ROOT / "workflow"), "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(
-            [sys.executable, "-c", program, "train", *self.words],
+            [sys.executable, "-c", program, self.command.__name__, *self.words],
             stderr=subprocess.PIPE,
             text=True,
             env=os.environ | path | environment,

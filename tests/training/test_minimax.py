@@ -14,7 +14,6 @@ from condense.training.minimax import MinimaxLosses
 from golden_finetuning import read, scaled
 from golden_networks import assert_golden
 
-CPU = torch.device("cpu")
 KINDS = {"": (torch.float64, 1e-9), "f32.": (torch.float32, 7e-7)}
 
 
@@ -45,7 +44,7 @@ def step(name: str, number: int) -> dict[str, Tensor]:
 
 
 def losses(dtype: torch.dtype, **changed: object) -> MinimaxLosses:
-    return MinimaxLosses(Finetuning(**changed), Memories(3, 4, 64, CPU, dtype))
+    return MinimaxLosses(Finetuning(**changed), Memories(torch.arange(3), 4, 64, dtype))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -166,13 +165,13 @@ def test_empty_memories_and_classes_that_are_absent_add_nothing():
 
 
 def test_a_memory_keeps_the_last_though_a_batch_overfills_it():
-    memories = Memories(2, 3, 1, CPU)
+    memories = Memories(torch.tensor([2, 5]), 3, 1)
     numbers = torch.arange(1, 9, dtype=torch.float32)[:, None]
-    memories.add(numbers, -numbers, torch.tensor([0, 0, 1, 0, 0, 0, 0, 0]))
+    memories.add(numbers, -numbers, torch.tensor([2, 2, 5, 2, 2, 2, 2, 2]))
     assert sorted(memories.real[0].flatten().tolist()) == [6, 7, 8]
     assert sorted(memories.estimated[0].flatten().tolist()) == [-8, -7, -6]
     assert memories.real[1].flatten().tolist() == [3, 0, 0] and memories.count.tolist() == [7, 1]
-    smallest, largest, remembered = memories.extremes(torch.tensor([[1.0], [1.0]]), torch.tensor([0, 1]))
+    smallest, largest, remembered = memories.extremes(torch.tensor([[1.0], [1.0]]), torch.tensor([2, 5]))
     assert remembered.all() and torch.equal(smallest, torch.ones(2)) and torch.equal(largest, -torch.ones(2))
 
 
@@ -183,7 +182,7 @@ def test_two_steps_of_a_finetuning_equal_the_released_ones():
     trained = {name: value for name, value in network.named_parameters() if value.requires_grad}
     start = {name: value.detach().clone() for name, value in trained.items()}
     optimiser = torch.optim.AdamW(trained.values(), lr=1e-3, weight_decay=0.0)
-    made = MinimaxLosses(Finetuning(inversion="code"), Memories(10, 64, 256, CPU))
+    made = MinimaxLosses(Finetuning(inversion="code"), Memories(torch.arange(10), 64, 256))
     average = start["final_layer.linear.bias"].clone()
     for number in range(2):
         prefix = f"tune.step{number}."

@@ -32,6 +32,7 @@ COMMANDS = {
     "captions": "training.captions",
     "patches": "training.patches",
     "train": "training.train",
+    "finetune": "training.finetune",
     "generate": "diffusion.generate",
     "merge-samples": "diffusion.generate",
     "export-generator": "diffusion.checkpoints",

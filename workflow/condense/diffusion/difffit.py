@@ -7,7 +7,9 @@ attention and of the gates. Factors can be merged into the weights that they sca
 from collections.abc import Collection, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from condense.diffusion.transformer import Transformer
 
 BLOCKS = 14  # RELEASE: the first so many blocks get factors, whatever the depth
 TRAINED = ("bias", "norm", "gamma", "y_embed")  # in the names of what is trained
@@ -16,6 +18,16 @@ TRAINED = ("bias", "norm", "gamma", "y_embed")  # in the names of what is traine
 def is_trained(name: str) -> bool:
     """Whether DiffFit trains the parameter of a name."""
     return any(word in name for word in TRAINED)
+
+
+def add_factors(network: Transformer) -> None:
+    """Give the first blocks factors of 1, which change nothing, where they have none."""
+    for block in network.blocks[:BLOCKS]:
+        if block.gamma1 is None:
+            ones = block.attn.proj.weight.new_ones(block.attn.proj.in_features)
+            block.gamma1, block.gamma2 = nn.Parameter(ones), nn.Parameter(ones.clone())
+            block.attn.gamma1 = nn.Parameter(ones.repeat(3))
+            block.attn.gamma2 = nn.Parameter(ones.clone())
 
 
 def scaled_blocks(names: Collection[str]) -> int:

@@ -38,7 +38,7 @@ from condense.students.relabel import (
 )
 from condense.students.student import write_student
 from condense.training import state
-from condense.training.train import stop_signals
+from condense.training.loop import stop_signals
 
 MACHINE = ("checkpoint_minutes",)  # settings that change no number
 

@@ -32,8 +32,10 @@ class Log:
 
             self.board = SummaryWriter(str(tensorboard), purge_step=trainer.step + 1)
 
-    def greet(self) -> None:
-        """What the run is about to do, with the share of its random start that the average would keep."""
+    def greet(
+        self, start: str = "random start", advice: str = "; set training.ema_warmup or lower training.ema"
+    ) -> None:
+        """What the run is about to do, with the share of its start that the average would keep."""
         trainer, training = self.trainer, self.trainer.training
         if not self.speaks:
             return
@@ -42,11 +44,11 @@ class Log:
             return
         # the warm-up forgets the start within a few steps
         kept = 0.0 if training.ema_warmup else training.ema**self.steps
-        advice = "; set training.ema_warmup or lower training.ema" if self.steps and kept > 0.01 else ""
+        advice = advice if self.steps and kept > 0.01 else ""
         workers = f"{trainer.workers.count} {trainer.workers.device.type}"
         say(
             f"{self.steps} steps of {training.batch} images on {workers}; "
-            f"the average keeps {kept:.0%} of the random start{advice}"
+            f"the average keeps {kept:.0%} of the {start}{advice}"
         )
 
     def draw(self) -> None:

@@ -111,7 +111,7 @@ class Trainer:
             shown = ", ".join(names[:8]) + (", …" if names[8:] else "")
             raise InputError(
                 f"the loss of step {step + 1} (seed {self.examples.seed}) or its gradient is not finite, "
-                f"images {shown}: lower training.learning_rate or set training.clip."
+                f"images {shown}: lower the learning rate or clip the gradient."
             )
         self.history, self.recent = torch.cat([self.history, recent]), []
 
