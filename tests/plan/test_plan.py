@@ -38,7 +38,10 @@ WILDCARDS = {
     "text_encoder": "flan-t5-xl",
     "table": "budgets",
     "which": "_10k",
+    "kind": "methods",
+    "name": "d2c",
 }
+OTHERS = {"finetune": {"generator": "minimax"}}  # of rules that do not do for the ones above
 
 
 def methods(part: str) -> dict[str, list[str]]:
@@ -71,6 +74,7 @@ def config():
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     config["images"]["validation"] = 0.1
     config["students"] = {"convnet-3": {"resolution": 64}}
+    config["generators"]["minimax"] = {"finetune": {"generator": "dit-l-2"}}
     config["comparisons"]["10k"]["students"] = ["convnet-3"]
     return config
 
@@ -79,9 +83,8 @@ def config():
     ("part", "rule"), [(part, rule) for part in PARTS for rule in methods(part)], ids="-".join
 )
 def test_each_takes_wildcards_as_words_and_gives_what_snakemake_takes(config, part, rule):
-    made = getattr(getattr(Plan(config), part), rule)(
-        **{word: WILDCARDS[word] for word in methods(part)[rule]}
-    )
+    given = WILDCARDS | OTHERS.get(rule, {})
+    made = getattr(getattr(Plan(config), part), rule)(**{word: given[word] for word in methods(part)[rule]})
     if part == "options":
         assert isinstance(made, str) and made == made.strip()
     paths = made.values() if isinstance(made, dict) else [made]

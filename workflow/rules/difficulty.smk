@@ -24,14 +24,16 @@ rule margins:
 rule import_checkpoint:
     """Turn an official DiT checkpoint into a generator."""
     output:
-        "results/checkpoints/{method}.safetensors",
+        "results/checkpoints/{kind}/{name}.safetensors",
+    wildcard_constraints:
+        kind="methods|generators",  # what of the study asks for it
     log:
-        "logs/import_checkpoint/{method}.log",
+        "logs/import_checkpoint/{kind}/{name}.log",
     conda:
         "../../envs/generate.yaml"
     threads: 1
     params:
-        options=lambda wildcards: PLAN.options.import_checkpoint(wildcards.method),
+        options=lambda wildcards: PLAN.options.import_checkpoint(**wildcards),
         code=code("diffusion.checkpoints.import_checkpoint"),
     shell:
         "exec python -m condense --threads 1 import-checkpoint {params.options}"

@@ -22,6 +22,8 @@ rule train:
         milestones=directory(
             "results/generators/{generator}/{method}/{budget}/seed{seed}.milestones"
         ),
+    wildcard_constraints:
+        generator=PLAN.names("trained"),
     log:
         "logs/train/{generator}/{method}/{budget}/seed{seed}.log",
     benchmark:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from condense.base.errors import InputError
 from condense.base.storage import replacing
 from condense.config import study as studies
+from condense.config.finetuning import Finetune
 from condense.config.names import Name
 from condense.config.settings import Sampling
 from condense.config.study import Generator, Study
@@ -31,10 +32,21 @@ class Borrower(BaseModel):
     sampling: Sampling = Sampling()
 
 
-class Written(Study):
-    """A study as it is written: a generator with another's weights has nothing else but its sampling."""
+class Finetuned(BaseModel):
+    """A generator made from another's weights: what is not said here is that generator's."""
 
-    generators: dict[Name, Generator | Borrower] = Field({}, description="Generators trained on the subsets.")
+    model_config = ConfigDict(extra="forbid")
+
+    finetune: Finetune
+    sampling: Sampling = Sampling()
+
+
+class Written(Study):
+    """A study as it is written: a generator that begins at another's weights has little of its own."""
+
+    generators: dict[Name, Generator | Borrower | Finetuned] = Field(
+        {}, description="Generators trained on the subsets."
+    )
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -116,8 +128,7 @@ def complete(study: Study) -> dict[str, Any]:
     """Config that gives the same study and leaves nothing to a default."""
     whole = study.model_dump(mode="json")
     for name, generator in study.generators.items():
-        if generator.weights:  # the rest is the other generator's
-            whole["generators"][name] = {
-                key: whole["generators"][name][key] for key in ("weights", "sampling")
-            }
+        own = "weights" if generator.weights else "finetune" if generator.finetune else ""
+        if own:  # the rest is the other generator's
+            whole["generators"][name] = {key: whole["generators"][name][key] for key in (own, "sampling")}
     return whole

@@ -103,6 +103,9 @@ def _of_generator(study: "Study", generator: "Generator") -> Iterator[str]:
     depth = generator.network.depth or SIZES[generator.network.size][0]
     if recipe.feature_encoder and recipe.alignment_block > depth:
         yield f"recipe: {generator.recipe} aligns after block {recipe.alignment_block}, and there are {depth}"
+    if generator.finetune and generator.objective != "adm":
+        origin = generator.finetune.generator
+        yield f"finetune: {origin} has the objective {generator.objective}, and finetuning needs one with adm"
     sampling = generator.sampling
     low, high = OBJECTIVES[generator.objective].steps.get(sampling.sampler, (1, None))
     if sampling.steps < low or (high and sampling.steps > high):

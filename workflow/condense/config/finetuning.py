@@ -1,5 +1,6 @@
 """Settings of a finetuning: a generator made from another one's weights, for making small image sets."""
 
+from dataclasses import fields
 from typing import Literal
 
 from condense.config.options import setting, settings
@@ -42,3 +43,16 @@ class Finetuning:
     inversion_weight: float = setting(0.002, "Weight of its cosine.", ge=0)
     inversion_steps: int = setting(20, "ddim: steps from a clean latent to noise.", ge=2, le=1000)
     checkpoint_every: int = setting(1000, "Steps between saved states; the newest two are kept.", gt=0)
+
+
+@settings
+class Finetune(Finetuning):
+    """A generator made from another one's weights: whose, and how."""
+
+    generator: str = setting(description="Generator whose weights it starts from; its objective is adm.")
+    trained_on: str = setting("full", "Name of the method on whose images that generator was trained.")
+    checkpoint: str | None = setting(None, "Start from this DiT checkpoint (.pt, .safetensors) in its stead.")
+
+    def own(self) -> Finetuning:
+        """The settings of the finetuning itself."""
+        return Finetuning(**{item.name: getattr(self, item.name) for item in fields(Finetuning)})

@@ -15,6 +15,7 @@ from pydantic import (
 from condense.base.errors import InputError
 from condense.config import faults
 from condense.config.crossing import Comparison, Subsets, Table
+from condense.config.finetuning import Finetune
 from condense.config.learners import Kind, Run
 from condense.config.methods import D2c, Everything, Nothing, Selector
 from condense.config.names import Distinct, Name, TableName
@@ -60,6 +61,9 @@ class Generator(Closed):
     sampling: Sampling = Sampling()
     weights: Weights | None = Field(
         None, description="Takes another generator's weights; with it only `sampling` can be given."
+    )
+    finetune: Finetune | None = Field(
+        None, description="Starts from another generator's weights; with it only `sampling` can be given."
     )
 
     @model_validator(mode="after")
@@ -127,7 +131,7 @@ class Study(Closed):
     @model_validator(mode="before")
     @classmethod
     def weights_are_borrowed(cls, config: Any) -> Any:
-        """A generator with another's weights has its settings, but for the sampling and the steps."""
+        """A generator that begins at another's weights has the settings of that one."""
         if isinstance(config, dict) and isinstance(config.get("generators"), dict):
             return config | {"generators": borrow(config["generators"])}
         return config
@@ -164,6 +168,8 @@ class Study(Closed):
                     yield f"methods.{name}.real", method.real, whole
         for name, generator in self.generators.items():
             yield f"generators.{name}.recipe", generator.recipe, {"plain": None} | self.recipes
+            if generator.finetune and not generator.finetune.checkpoint:
+                yield f"generators.{name}.finetune.trained_on", generator.finetune.trained_on, whole
             if generator.autoencoder:
                 yield f"generators.{name}.autoencoder", generator.autoencoder, self.autoencoders
         for name, student in self.students.items():

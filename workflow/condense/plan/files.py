@@ -75,9 +75,21 @@ class Files:
         """File of the weights of a method's generator: imported, or as `found` of a run of the study."""
         chosen = self.study.methods[method]
         if chosen.checkpoint:
-            return f"results/checkpoints/{method}.safetensors"
+            return f"results/checkpoints/methods/{method}.safetensors"
         budget = self.study.budget_of(chosen.trained_on, "")
         return found(chosen.generator, chosen.trained_on, budget, str(chosen.training_seed))
+
+    def start(self, generator: str, seed: str) -> dict[str, str]:
+        """Weights that a finetuning starts from, and the subset that the study trained them on, if it did."""
+        chosen = self.study.generators[generator].finetune
+        if chosen.checkpoint:
+            return {"start": f"results/checkpoints/generators/{generator}.safetensors"}
+        method = self.method(chosen.trained_on, seed)
+        budget = self.study.budget_of(method, "")
+        return {
+            "start": self.weights(chosen.generator, method, budget, seed),
+            "start_subset": f"results/subsets/{method}/{budget}.csv",
+        }
 
     def teachers(self, student: str, budget: str, seed: str) -> list[str]:
         """Files of a student's teachers; students that teach learnt from all images, with the same seed."""

@@ -68,15 +68,20 @@ def describe(study: Study, learner: Learner) -> dict[str, Any]:
 
 
 def describe_generator(name: str, generator: Generator) -> dict[str, Any]:
-    """A generator: its settings, whose training its weights come from, and its name in papers."""
+    """A generator: its settings, whose training its weights come from, and its name in papers.
+
+    Of a finetuned one the training is that of the generator it starts from.
+    """
+    tuned = generator.finetune
+    seen = {"images_seen": generator.training.steps * generator.training.batch}
     return {
         "architecture": architecture(generator),
         "origin": generator.weights.generator if generator.weights else name,
-        "recipe": generator.recipe,
+        "recipe": f"{generator.recipe}{f', finetuned from {tuned.generator}' if tuned else ''}",
         "resolution": generator.resolution,
         "training_steps": generator.training.steps,
         "batch": generator.training.batch,
-        "images_seen": generator.training.steps * generator.training.batch,
+        **({} if tuned else seen),
         "samples": generator.sampling.images,
         "sampler": generator.sampling.sampler,
         "steps": generator.sampling.steps,
@@ -124,8 +129,11 @@ def describe_choice(study: Study, method: str, budget: str) -> dict[str, Any]:
 
 
 def architecture(generator: Generator) -> str:
-    """Name such as dit-l-2, with the resolution where it is not 256; "" for a size that is not published."""
-    if generator.network.size is None:
+    """Name such as dit-l-2, with the resolution where it is not 256.
+
+    "" where no value is published: for other sizes, and for what is finetuned for small image sets.
+    """
+    if generator.network.size is None or generator.finetune:
         return ""
     family = OBJECTIVES[generator.objective].family.lower()
     resolution = "" if generator.resolution == 256 else f"-{generator.resolution}"

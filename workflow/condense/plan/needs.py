@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import cache
 from typing import NamedTuple
 
+from condense.config.finetuning import Finetuning
 from condense.config.learners import Run
 from condense.config.methods import D2c, Nothing
 from condense.config.objectives import OBJECTIVES
@@ -67,12 +68,15 @@ class Needs:
         mine = [run for run in self.trainings if run.generator == name]
         taught = [run for run in mine if not isinstance(self.study.methods[run.method], Nothing)]
         training, network = generator.training, self._network(name)
-        step = 3 * training.batch * network.operations
+        if generator.finetune:
+            seen = sum(map(self._size, taught)) * _passes(generator.finetune)
+        else:
+            seen = len(taught) * training.steps * training.batch * 3  # forward and backward
         tokens, width = self._captions(name) or (0, 0)  # of every class in each file
         file = FLOAT * network.numbers + HALF * (self.classes + 1) * tokens * width
         milestones = training.steps // training.milestone_every if training.milestone_every else 0
         files = len(mine) + milestones * len(taught)
-        return Need(len(taught) * training.steps * step, files * file, 0)
+        return Need(seen * network.operations, files * file, 0)
 
     def sampling(self, name: str) -> Need:
         """Of the images of one generator's runs; guidance and second order evaluate the network twice."""
@@ -144,11 +148,19 @@ class Needs:
     def _trainings(self) -> Iterator[GeneratorRun]:
         """Trainings behind the runs, and those of generators that rank images for a method."""
         for run in self.samplings:
-            yield run._replace(generator=self._trained(run.generator))
+            trained = run._replace(generator=self._trained(run.generator))
+            yield from (trained, *self._start(trained))
         for method in map(self.study.methods.get, self.methods):
             if isinstance(method, D2c) and not method.checkpoint:
                 budget = self.study.budget_of(method.trained_on, "")
                 yield GeneratorRun(method.trained_on, self._trained(method.generator), budget, method.seed)
+
+    def _start(self, run: GeneratorRun) -> Iterator[GeneratorRun]:
+        """The training that a finetuning starts from."""
+        tuned = self.study.generators[run.generator].finetune
+        if tuned and not tuned.checkpoint:
+            budget = self.study.budget_of(tuned.trained_on, "")
+            yield GeneratorRun(tuned.trained_on, tuned.generator, budget, run.seed)
 
     def _trained(self, name: str) -> str:
         """The generator whose training a generator's weights come from."""
@@ -158,8 +170,12 @@ class Needs:
     def _subsets(self, key: Callable[[GeneratorRun], Hashable]) -> Iterator[tuple[GeneratorRun, int]]:
         """A training of each subset and key, and the number of images of the subset."""
         for run in {(key(run), run.method, run.budget): run for run in self.trainings}.values():
-            per_class = self.study.budgets.get(run.budget, 0)
-            yield run, self.images if run.budget == "all" else per_class * self.classes
+            yield run, self._size(run)
+
+    def _size(self, run: GeneratorRun) -> int:
+        """Images of the subset of a run."""
+        per_class = self.study.budgets.get(run.budget, 0)
+        return self.images if run.budget == "all" else per_class * self.classes
 
     def _place(self, name: str) -> tuple[str | None, int]:
         """Autoencoder and resolution of a generator."""
@@ -167,7 +183,7 @@ class Needs:
 
     def _aligned(self, name: str) -> tuple[str, int] | None:
         """Encoder to whose feature maps a generator is aligned, and the resolution; none without."""
-        encoder = self.study.recipe_of(name).feature_encoder
+        encoder = None if self.study.generators[name].finetune else self.study.recipe_of(name).feature_encoder
         return encoder and (encoder, self.study.generators[name].resolution)
 
     def space(self, name: str) -> sizes.Space:
@@ -184,3 +200,10 @@ class Needs:
         generator, shape = self.study.generators[name], self.space(name).shape
         learn_sigma = OBJECTIVES[generator.objective].learned_variance
         return sizes.generator_size(generator.network, shape, self.classes, learn_sigma, self._captions(name))
+
+
+def _passes(tuned: Finetuning) -> int:
+    """Forward passes that a finetuning is worth for each of its images."""
+    inverting = {"none": 0, "ddim": tuned.inversion_steps - 1}.get(tuned.inversion, 1)
+    # ASSUME: frozen weights have no gradient, so that a backward pass costs what a forward pass does
+    return tuned.epochs * (inverting + (3 if tuned.parameters == "all" else 2))

@@ -48,9 +48,12 @@ class Plan:
     def names(self, kind: str) -> str:
         """Closed list of names as a wildcard constraint."""
         made = [name for name, method in self.study.methods.items() if isinstance(method, Synthesis)]
+        finetuned = [name for name, its in self.study.generators.items() if its.finetune]
         own = {
             "budgets": [*self.study.budgets, *study.OWN_BUDGETS],
             "spaces": ["pixels", *self.study.autoencoders],
+            "finetuned": finetuned,
+            "trained": [name for name in self.study.generators if name not in finetuned],
             "made": made,
             "chosen": [name for name in self.study.methods if name not in made],
         }

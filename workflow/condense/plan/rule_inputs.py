@@ -116,6 +116,12 @@ class RuleInputs:
             files["patches"] = f"results/patches/{encoder}/{resolution}/{method}/{budget}.h5"
         return files
 
+    def finetune(self, generator: str, method: str, budget: str, seed: str) -> dict[str, str]:
+        """Weights to start from, and latents of a subset."""
+        place = f"{self.files.space(generator)}/{self.study.generators[generator].resolution}"
+        latents = {"latents": f"results/latents/{place}/{method}/{budget}.h5"}
+        return self.files.start(generator, seed) | latents
+
     def generate(self, generator: str, method: str, budget: str, seed: str) -> str:
         """Weights of a generator."""
         return self.files.weights_input(generator, method, budget, seed)

@@ -45,9 +45,10 @@ class RuleOptions:
         """The images."""
         return as_options(self.study.images)
 
-    def import_checkpoint(self, method: str) -> str:
-        """The checkpoint of a method."""
-        return named(checkpoint=self.study.methods[method].checkpoint)
+    def import_checkpoint(self, kind: str, name: str) -> str:
+        """The checkpoint of one of the study's methods, or of its generators."""
+        owner = self.study.methods[name] if kind == "methods" else self.study.generators[name].finetune
+        return named(checkpoint=owner.checkpoint)
 
     def difficulty(self, method: str) -> str:
         """The weights by whose loss a method ranks, and what their generator sees of an image."""
@@ -106,6 +107,11 @@ class RuleOptions:
         chosen = self.study.generators[generator]
         words = as_options(chosen.network, chosen.training, self.study.recipe_of(generator))
         return joined(named(objective=chosen.objective, seed=training_seed(self.study, seed)), words)
+
+    def finetune(self, generator: str, seed: str) -> str:
+        """What is trained and by which losses, and the seed of the finetuning."""
+        chosen = self.study.generators[generator].finetune
+        return joined(as_options(chosen.own()), named(seed=training_seed(self.study, seed)))
 
     def relabel(self) -> str:
         """The images."""

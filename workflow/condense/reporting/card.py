@@ -50,7 +50,9 @@ def render(row: dict[str, Any], weights: str, about: dict[str, Any], sampling: s
     lines = ["---", yaml.safe_dump(head, sort_keys=False).rstrip(), "---", "", f"# {name}", ""]
     origin = "imported from a checkpoint, which does not say how it was trained"
     if "training_steps" in row:
-        origin = f"trained from scratch for {row['training_steps']} steps on {row['subset_images']} images "
+        tuned = about["generator"].get("finetune")
+        how = f"finetuned from {tuned['generator']}" if tuned else "trained from scratch"
+        origin = f"{how} for {row['training_steps']} steps on {row['subset_images']} images "
         origin += f"of {dataset}, chosen by {row['method']}"
     lines += [f"A {row['objective']} generator {origin}.", ""]
     lines += ["| measure | value |", "| --- | ---: |"]

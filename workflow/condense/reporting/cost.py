@@ -17,7 +17,10 @@ CHOICE = {  # measure: files under results/benchmarks
 }
 USE: dict[Kind, dict[str, list[str]]] = {  # likewise
     "generator": {
-        "training_seconds": ["train/{origin}/{method}/{budget}/seed{seed}.tsv"],
+        "training_seconds": [
+            "train/{origin}/{method}/{budget}/seed{seed}.tsv",
+            "finetune/{origin}/{method}/{budget}/seed{seed}.tsv",
+        ],
         "sampling_seconds": ["generate/{generator}/{method}/{budget}/seed{seed}/*.tsv"],
         "scoring_seconds": [
             "detect/{generator}/{method}/{budget}/seed{seed}.tsv",
