@@ -74,6 +74,7 @@ def config():
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     config["images"]["validation"] = 0.1
     config["students"] = {"convnet-3": {"resolution": 64}}
+    config["methods"]["full"] = {"kind": "full"}
     config["generators"]["minimax"] = {"finetune": {"generator": "dit-l-2"}}
     config["comparisons"]["10k"]["students"] = ["convnet-3"]
     return config

@@ -62,6 +62,11 @@ STAGES = {
     " --steps 3 --sampler ddpm {vae} --output {out}/samples.npz",
     "dpm-solver": "generate --weights {made}/generator.safetensors --shard 2-of-2 --images 6"
     " --steps 3 --sampler dpm-solver {vae} --output {out}/more.npz",
+    "finetune": "finetune {latents} {subset} --start {made}/generator.safetensors --epochs 2 --batch 4"
+    " --inversion ddim --inversion-steps 4 --history {out}/tuned.jsonl --output {out}/tuned.safetensors",
+    "finetune as released": "finetune {latents} {subset} --start {made}/generator.safetensors --epochs 1"
+    " --batch 4 --inversion code --parameters all --weights raw --ema 0.9"
+    " --history {out}/all.jsonl --output {out}/all.safetensors",
     "flow": "train {latents} --objective flow --depth 1 --width 16 --heads 2 --patch 4 --steps 2 --batch 4"
     " --history {out}/flow.jsonl --output {out}/flow.safetensors",
     "euler": "generate --weights {made}/flow.safetensors --shard 1-of-1 --images 6"
@@ -112,7 +117,16 @@ PARTS = {
 # These ask for no device: they work on features from a file, or on what is small.
 ON_THE_PROCESSOR = {"index", "fit", "import", "head", "classify", "margins", "k-center", "moments"}
 ON_THE_PROCESSOR |= {"measure", "score", "validation-index"}
-ROUNDED = {"train", "generate", "dpm-solver", "flow", "euler", "difficulty"}  # these compute in bfloat16
+ROUNDED = {
+    "train",
+    "generate",
+    "dpm-solver",
+    "flow",
+    "euler",
+    "difficulty",
+    "finetune",
+    "finetune as released",
+}  # these compute in bfloat16
 
 
 def run(label: str, made: Path, out: Path, device: str) -> None:

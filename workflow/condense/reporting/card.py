@@ -50,7 +50,7 @@ def render(row: dict[str, Any], weights: str, about: dict[str, Any], sampling: s
     lines = ["---", yaml.safe_dump(head, sort_keys=False).rstrip(), "---", "", f"# {name}", ""]
     origin = "imported from a checkpoint, which does not say how it was trained"
     if "training_steps" in row:
-        tuned = about["generator"].get("finetune")
+        tuned = about.get("generator", {}).get("finetune")
         how = f"finetuned from {tuned['generator']}" if tuned else "trained from scratch"
         origin = f"{how} for {row['training_steps']} steps on {row['subset_images']} images "
         origin += f"of {dataset}, chosen by {row['method']}"
