@@ -11,9 +11,12 @@ import yaml
 from PIL import Image
 
 from condense.config import study
+from condense.config.document import read_config
+from condense.config.learners import KINDS
 from condense.config.settings import Autoencoder, Encoder, Network
 from condense.plan.estimate import count_images, estimate
 from condense.plan.needs import Needs
+from condense.plan.replicates import replicated
 from condense.plan.sizes import encoder_size, generator_size, map_size, space_of
 
 ROOT = Path(__file__).parents[2]
@@ -41,12 +44,30 @@ def stages() -> dict[str, list[float]]:
     return {name: [float(word.replace(",", "")) for word in words] for name, *words in found}
 
 
-def test_students_are_said_not_to_be_counted():
-    assert "students" not in printed()
+def needs_of(example: str) -> Needs:
+    """Needs of an example's comparison on the digits that can be chosen."""
+    chosen = study.load(read_config(ROOT / f"examples/{example}/config.yaml"))
+    every = {run for kind in KINDS for run in chosen.rows("100", kind)}
+    return Needs(replicated(chosen), 1432, 10, every)
+
+
+def test_students_and_their_teachers_are_counted_by_the_views_that_they_are_trained_on():
+    assert "learning" not in printed()
+    need = needs_of("digits-students").stages()["learning"]
+    students, seeds, teachers, epochs = 3 * 3, 3, 3, 300
+    assert need.images == students * seeds * epochs * 100 + teachers * 30 * 1432
     with redirect_stdout(StringIO()) as output:
         estimate(ROOT / "examples/digits-students/config.yaml", None, None)
-    assert output.getvalue().startswith("0 runs x 3 seeds")
-    assert "Not counted: 9 runs x 3 seeds of students" in output.getvalue()
+    assert re.search(r"^learning +[\d,]+ +0.0 +0.0$", output.getvalue(), re.MULTILINE)
+
+
+def test_made_images_are_counted_with_their_chains_and_the_training_of_their_generator():
+    needs = needs_of("distil")
+    need = needs.stages()["synthesis"]
+    one = generator_size(Network(depth=3, width=96, heads=3, patch=2), (3, 8, 8), 10, True).operations
+    assert need.images >= 3 * 100 and need.operations >= 300 * 50 * 2 * one * (1 - 1e-9)
+    assert needs.training("dit").operations == pytest.approx(3 * 2000 * 3 * 64 * one)
+    assert needs.sampling("dit").operations == 0
 
 
 def test_tables_add_runs_but_none_is_counted_twice():

@@ -35,14 +35,11 @@ def estimate(
     every = {run for budget in study.comparisons for kind in KINDS for run in study.rows(budget, kind)}
     if tables:
         every |= {run for table in study.tables for run in layout.runs(study, table)}
-    runs = {run for run in every if run.learner.kind == "generator"}
-    needs = Needs(study, images or counted, classes or kinds, runs)
-    print(f"{len(runs)} runs x {len(study.seeds)} seeds, at {utilisation:.0%} of {teraflops:.0f} TFLOP/s,")
+    needs = Needs(study, images or counted, classes or kinds, every)
+    print(f"{len(every)} runs x {len(study.seeds)} seeds, at {utilisation:.0%} of {teraflops:.0f} TFLOP/s,")
     given = "as given" if images and classes else origin
     print(f"on {needs.images:,} images of {needs.classes:,} classes ({given})")
     tell(study, needs, teraflops * 1e12 * utilisation * 3600)
-    if students := sum(run.learner.kind == "student" for run in every):
-        print(f"Not counted: {students} runs x {len(study.seeds)} seeds of students, and what these need.")
 
 
 def tell(study: Study, needs: Needs, hour: float) -> None:

@@ -10,8 +10,11 @@ from condense.config.methods import D2c, Nothing
 from condense.config.objectives import OBJECTIVES
 from condense.config.settings import Network
 from condense.config.study import Study
+from condense.config.synthesis import Synthesis
 from condense.plan import sizes
+from condense.plan.making import making_operations
 from condense.plan.replicates import of_seed
+from condense.plan.student_needs import learning_operations, with_teachers
 from condense.scoring.metrics import REFERENCE_IMAGES
 from condense.selection.difficulty import TIMES
 
@@ -43,17 +46,27 @@ class Need(NamedTuple):
 
 
 class Needs:
-    """Needs of the generators among some runs of a replicated study on so many images and classes."""
+    """Needs of some runs of a replicated study on so many images and classes."""
 
     def __init__(self, study: Study, images: int, classes: int, runs: Iterable[Run]) -> None:
         self.study, self.images, self.classes = study, images, classes
-        self.samplings = {
-            GeneratorRun(of_seed(study.methods, run.method, seed), run.learner.name, run.budget, seed)
+        replicates = [
+            (run.learner, of_seed(study.methods, run.method, seed), run.budget, seed)
             for run in runs
-            if run.learner.kind == "generator"
             for seed in study.seeds
+        ]
+        self.samplings = {
+            GeneratorRun(method, learner.name, budget, seed)
+            for learner, method, budget, seed in replicates
+            if learner.kind == "generator"
         }
-        self.methods = {run.method for run in self.samplings}
+        self.learnt = {
+            (learner.name, method, budget, seed)
+            for learner, method, budget, seed in replicates
+            if learner.kind == "student"
+        }
+        self.chosen = {(method, budget) for _, method, budget, _ in replicates}
+        self.methods = {method for method, _ in self.chosen}
         self.trainings = {*self._trainings()}
         self._spaces = cache(
             lambda name, resolution: sizes.space_of(name and study.autoencoders[name], resolution)
@@ -91,10 +104,12 @@ class Needs:
         parts = {
             "embeddings": self._embeddings(),
             "difficulty": self._difficulty(),
+            "synthesis": self._synthesis(),
             "latents": self._latents(),
             "patches": self._patches(),
             "references": self._references(),
             "detection": self._detection(),
+            "learning": self._learning(),
         }
         found = {name: [*part] for name, part in parts.items()}
         return {name: Need(*map(sum, zip(*part, strict=True))) for name, part in found.items() if part}
@@ -118,6 +133,20 @@ class Needs:
                     network = sizes.generator_size(OFFICIAL, self.space(name).shape, self.classes, True)
                 operations = TIMES * network.operations + self.space(name).encoding.operations
                 yield Need.of(self.images, operations, FLOAT)
+
+    def _synthesis(self) -> Iterator[Need]:
+        """Images made by generators, each of the subset's budget; kept as PNG, at most their pixels."""
+        for name, budget in self.chosen:
+            method = self.study.methods[name]
+            if isinstance(method, Synthesis):
+                space = self.space(method.generator)
+                network = self._network(method.generator)
+                if method.checkpoint:
+                    network = sizes.generator_size(OFFICIAL, space.shape, self.classes, True)
+                made = self.study.budgets[budget]
+                operations = making_operations(method, network, space, self.images / self.classes / made)
+                side = self.study.generators[method.generator].resolution
+                yield Need.of(self.classes * made, operations, 3 * side**2)
 
     def _latents(self) -> Iterator[Need]:
         """Latents of each subset that is trained on, and of its mirror images."""
@@ -145,15 +174,23 @@ class Needs:
         logits = INCEPTION_LOGITS if fid else self.classes
         yield Need.of(count, self.detector.operations, FLOAT * (self.detector.numbers + logits))
 
+    def _learning(self) -> Iterator[Need]:
+        """Views that students are trained on, by their teachers' labels, and epochs that are examined."""
+        for student, _, budget, _ in with_teachers(self.study, self.learnt):
+            each = self.study.budgets.get(budget, self.images / self.classes)
+            counts = self.classes, self.images
+            views, operations, numbers = learning_operations(self.study, student, each, *counts)
+            yield Need(operations, FLOAT * numbers, views)
+
     def _trainings(self) -> Iterator[GeneratorRun]:
-        """Trainings behind the runs, and those of generators that rank images for a method."""
+        """Trainings behind the runs, and those of generators that rank or make images for a method."""
         for run in self.samplings:
             trained = run._replace(generator=self._trained(run.generator))
             yield from (trained, *self._start(trained))
         for method in map(self.study.methods.get, self.methods):
-            if isinstance(method, D2c) and not method.checkpoint:
-                budget = self.study.budget_of(method.trained_on, "")
-                yield GeneratorRun(method.trained_on, self._trained(method.generator), budget, method.seed)
+            if isinstance(method, D2c | Synthesis) and not method.checkpoint:
+                trained, budget = self._trained(method.generator), self.study.budget_of(method.trained_on, "")
+                yield GeneratorRun(method.trained_on, trained, budget, method.training_seed)
 
     def _start(self, run: GeneratorRun) -> Iterator[GeneratorRun]:
         """The training that a finetuning starts from."""

@@ -42,7 +42,7 @@ class Space(NamedTuple):
 def encoder_size(settings: Encoder) -> Workload:
     """Features of an encoder, or of a detector."""
     network, side = _encoder(settings)
-    features, operations = _count(network, _image(side))
+    features, operations = count(network, image(side))
     return Workload(features.shape[1], operations)
 
 
@@ -52,7 +52,7 @@ def map_size(settings: Encoder, resolution: int) -> Workload:
 
     network, side = _encoder(settings)
     seen = input_side(SimpleNamespace(network=network, preprocess=SimpleNamespace(side=side)), resolution)
-    found, operations = _count(network.forward_features, _image(seen))
+    found, operations = count(network.forward_features, image(seen))
     prefix = network.num_prefix_tokens if found.dim() == 3 else 0
     return Workload(found[:, prefix:].numel(), operations)
 
@@ -87,10 +87,10 @@ def space_of(settings: Autoencoder | None, resolution: int) -> Space:
             model = kind.from_config(kind.load_config(settings.path))
         else:
             model = kind(**STABLE_DIFFUSION) if settings.kind == "kl" else kind()
-    encoded, encoding = _count(model.eval().encode, _image(resolution))
+    encoded, encoding = count(model.eval().encode, image(resolution))
     spread = hasattr(encoded, "latent_dist")  # of each latent a mean and a deviation are kept
     latents = encoded.latent_dist.mean if spread else encoded.latents
-    _, decoding = _count(model.decode, latents)
+    _, decoding = count(model.decode, latents)
     return Space(tuple(latents.shape[1:]), Workload(latents.numel() * (1 + spread), encoding), decoding)
 
 
@@ -109,7 +109,7 @@ def generator_size(
         model = build(network, shape, classes, learn_sigma, text and Captions(*text))
         given = [torch.empty(1, *shape), torch.empty(1), torch.zeros(1, dtype=torch.long)]
         given += [torch.empty(1, *text)] if text else []
-    _, operations = _count(model, *given)
+    _, operations = count(model, *given)
     return Workload(sum(value.numel() for value in model.parameters()), operations)
 
 
@@ -120,11 +120,12 @@ def text_size(settings: TextEncoder) -> tuple[int, int]:
     return settings.tokens, width
 
 
-def _image(side: int) -> torch.Tensor:
+def image(side: int) -> torch.Tensor:
+    """One image without content."""
     return torch.empty(1, 3, side, side, device=META)
 
 
-def _count(function: Callable[..., Any], *given: Any) -> tuple[Any, float]:
+def count(function: Callable[..., Any], *given: Any) -> tuple[Any, float]:
     """What a function of meta tensors gives, and its multiplications and additions."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         found = function(*given)

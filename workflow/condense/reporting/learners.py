@@ -44,9 +44,9 @@ PRESENTATIONS: dict[Kind, Presentation] = {
     ),
     "judge": Presentation(
         compared=("energy", "transport"),
-        context=("images", "encoder", "validation_images", "arithmetic"),
-        scored_by=("encoder", "validation_images", "arithmetic"),
-        settings="a subset beside held-out images, class by class, nothing trained",
-        scoring=", in the features of {encoder} against {validation_images:,} images ({arithmetic})",
+        context=("images", "detector", "reference", "arithmetic"),
+        scored_by=("detector", "reference", "arithmetic"),
+        settings="subsets as they are, nothing trained",
+        scoring=", in the features of {detector} against {reference} ({arithmetic})",
     ),
 }

@@ -61,7 +61,8 @@ def appraise(
     row: dict[str, Any] = {"method": method, "judge": judge, "budget": budget, "seed": seed}
     row |= {"subset_images": sum(len(mine) for mine, _ in sets)}
     row |= pd.DataFrame(rows).mean().to_dict() | _together(sets)
-    row |= {"encoder": detector.name, "validation_images": sum(len(theirs) for _, theirs in sets)}
+    held = sum(len(theirs) for _, theirs in sets)
+    row |= {"detector": detector.name, "reference": f"{held} held-out images"}
     row |= {"neighbours": f"{NEIGHBOURS} and {WIDE_NEIGHBOURS}", "arithmetic": describe()}
     write_table(pd.DataFrame([row]), output)
     say(f"energy distance {row['energy']:.4f}, OT distance {row['transport']:.4f} -> {output}")
