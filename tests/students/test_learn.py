@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -18,10 +19,12 @@ from condense.base.artefacts import read_artefact, write_artefact
 from condense.base.errors import InputError, Unfinished
 from condense.base.storage import locked
 from condense.config.settings import Images
+from condense.config.students import StudentNetwork
 from condense.encoders.encoder import encoder
 from condense.images.index import index, list_images, list_validation, validation_index
 from condense.students.examine import examine
 from condense.students.learn import learn
+from condense.students.networks import initialised
 from condense.students.relabel import mean_logits, read_teacher, relabel
 from condense.students.student import read_student
 from golden_students import near, read
@@ -136,6 +139,25 @@ def test_an_interrupted_training_ends_with_the_same_bytes(folder, tmp_path):
     assert stops == 11 and not output.with_suffix(".state").exists()
     assert output.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
     assert output.with_suffix(".jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_weights_of_every_epoch_are_kept_and_survive_interruptions(folder, tmp_path):
+    course = ["--recipe", "igd-surrogate", "--epochs", 2]
+    call(learn, *words(folder, tmp_path / "whole.safetensors", *course))
+    output = tmp_path / "parts.safetensors"
+    while not output.exists():
+        with suppress(Unfinished):
+            call(learn, *words(folder, output, *course, "--minutes", 0))
+    assert output.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+    start, first, last, end = (
+        read_student(output, which).network.state_dict() for which in ("epoch0", "epoch1", "epoch2", "last")
+    )
+    chosen = StudentNetwork(**read_student(output).about["network"])
+    for name, value in initialised(chosen, 16, 3, 0).state_dict().items():
+        assert torch.equal(start[name], value) and torch.equal(last[name], end[name])
+    assert not any(
+        torch.equal(start[name], first[name]) or torch.equal(first[name], last[name]) for name in end
+    )
 
 
 def spawn(*given: object) -> subprocess.Popen:

@@ -96,6 +96,9 @@ class Dc:
         1.0, "Epochs between evaluations; below 1 a share of all. The last epoch is always evaluated.", gt=0
     )
     evaluate_from: float = setting(1.0, "Share of the epochs before the first evaluation.", ge=0, le=1)
+    keep: Literal["ends", "epochs"] = setting(
+        "ends", "Weights to keep: of the best and the last epoch; or of every epoch too, and of the start."
+    )
     checkpoint_minutes: float = setting(2.0, "Minutes between saved states; of no effect.", gt=0)
 
     def __post_init__(self) -> None:
@@ -208,7 +211,20 @@ Edc = _recipe(
     evaluate_every=30.0,
     evaluate_from=0.0,
 )
-StudentTraining = Dc | Minimax | MinimaxLarge | Igd | Dsco | DscoSoft | Rded | Edc
+IgdSurrogate = _recipe(
+    "igd-surrogate",
+    Minimax,
+    "the network by whose gradients IGD guides (Chen et al. 2025), made for 256 pixels",
+    epochs=50,
+    reduced_classes=None,
+    milestones=(),
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+    cutmix=0.0,
+    evaluate_every=1.0,
+    keep="epochs",
+)
+StudentTraining = Dc | Minimax | MinimaxLarge | Igd | Dsco | DscoSoft | Rded | Edc | IgdSurrogate
 
 
 def as_published(name: str) -> StudentTraining:

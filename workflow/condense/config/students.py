@@ -7,7 +7,8 @@ from typing import Any, Literal
 from condense.config.options import setting, settings
 from condense.config.recipes import ByImages, as_published, check_table
 
-UNCHANGED = ("recipe", "mean", "std", "checkpoint_minutes")  # what a recipe leaves to data and machine
+# what a recipe leaves to data and machine
+UNCHANGED = ("recipe", "mean", "std", "keep", "checkpoint_minutes")
 WIDTHS = {"convnet": 128, "resnet": 64, "resnet-ap": 64}  # channels of the first block in the papers
 DEPTHS = {"resnet": (10, 18, 34), "resnet-ap": (10, 18, 34)}  # of residual networks with basic blocks
 

@@ -216,7 +216,7 @@ def _write(
     about |= {"epochs": learner.epoch, "batch": learner.course.batch, "images": len(learner.data)}
     about |= {"best_epoch": learner.best_epoch, "accuracy": learner.best_accuracy, "last_accuracy": last}
     about |= {"device": learner.data.labels.device.type, "arithmetic": describe()}
-    weights = {"best": learner.best, "last": learner.examined.state_dict()}
+    weights = {"best": learner.best, "last": learner.examined.state_dict()} | learner.kept
     write_student(output, network, preprocess, learner.data.classes, weights, **about)
     best = f"{learner.best_accuracy:.2f}% after epoch {learner.best_epoch}"
     say(f"accuracy {best}, {last:.2f}% after the last -> {output}")

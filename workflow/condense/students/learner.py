@@ -49,6 +49,7 @@ class StudentTrainer:
         self.history = torch.zeros(0, len(COLUMNS), dtype=torch.float64)
         self.examined = network if course.chosen.ema is None else copy.deepcopy(network)
         self.best: dict[str, Tensor] = {}
+        self.kept: dict[str, dict[str, Tensor]] = {}  # weights after n epochs, epoch{n}, where they are kept
         self.best_epoch, self.best_accuracy = 0, -1.0
         self.optimiser = self._fresh()
 
@@ -108,6 +109,7 @@ class StudentTrainer:
         if self.examined is not self.network:
             parts |= {f"average.{name}": value for name, value in self.examined.state_dict().items()}
         parts |= {f"best.{name}": value for name, value in self.best.items()}
+        parts |= {f"{epoch}.{name}": value for epoch, its in self.kept.items() for name, value in its.items()}
         for number, kept in self.optimiser.state_dict()["state"].items():
             parts |= {f"optimiser.{number}.{key}": value for key, value in kept.items() if value is not None}
         parts["history"] = self.history
@@ -132,6 +134,8 @@ class StudentTrainer:
         if self.examined is not self.network:
             self.examined.load_state_dict(part("average."))
         self.best = part("best.")
+        if self.course.chosen.keep == "epochs":
+            self.kept = {f"epoch{done}": part(f"epoch{done}.") for done in range(self.epoch + 1)}
         best_epoch, self.best_accuracy = tensors["best_so_far"].tolist()
         self.best_epoch = int(best_epoch)
         parameters = [value for group in self.optimiser.param_groups for value in group["params"]]
@@ -157,6 +161,8 @@ class StudentTrainer:
         order = torch.randperm(len(self.data), generator=stream("student order", self.seed, epoch))
         self.order = order.to(self.data.labels.device)
         self.network.train()
+        if not self.step:
+            self._keep(0)
 
     def _close(self, epoch: int, validation: ImageSet) -> None:
         """End an epoch: its mean loss, and the accuracy where it is due."""
@@ -174,6 +180,13 @@ class StudentTrainer:
         loss = torch.stack(self.recent).mean().item()
         row = torch.tensor([[loss, self.course.rate(epoch), accuracy]], dtype=torch.float64)
         self.history, self.recent = torch.cat([self.history, row]), []
+        self._keep(epoch + 1)
+
+    def _keep(self, epochs: int) -> None:
+        """Keep the weights after so many epochs, if the recipe says so."""
+        if self.course.chosen.keep == "epochs":
+            weights = self.examined.state_dict().items()
+            self.kept[f"epoch{epochs}"] = {name: value.clone() for name, value in weights}
 
     def _fresh(self) -> torch.optim.Optimizer:
         """Optimiser without a past."""
