@@ -26,22 +26,12 @@ def golden(name: str) -> dict[str, Tensor]:
 
 
 def generator(dtype: torch.dtype) -> Transformer:
-    """Network of `igd`; the factors of DiffFit, which ours has not, are multiplied into its weights."""
-    weights = {name: value.double() for name, value in weights_of(golden("igd"), "weights.dit.").items()}
-    for block in {
-        name.rpartition(".")[0] for name in weights if name.endswith(".gamma1") and "attn" not in name
-    }:
-        into = {"attn.qkv": "attn.gamma1", "attn.proj": "attn.gamma2"}
-        outer = {"attn.proj": "gamma1", "mlp.fc2": "gamma2"}
-        for layer, factor in [*into.items(), *outer.items()]:
-            values = weights.pop(f"{block}.{factor}")
-            weights[f"{block}.{layer}.weight"] = weights[f"{block}.{layer}.weight"] * values[:, None]
-            weights[f"{block}.{layer}.bias"] = weights[f"{block}.{layer}.bias"] * values
+    """Network of `igd`, with DiffFit's scale factors."""
     network = Transformer(
-        resolution=8, channels=4, classes=10, size=Size(2, 48, 4), patch=2, learn_sigma=True
-    ).to(dtype)
-    network.load_state_dict(weights)
-    return network.eval().requires_grad_(False)
+        resolution=8, channels=4, classes=10, size=Size(2, 48, 4), learn_sigma=True, scaled_blocks=2
+    )
+    network.load_state_dict(weights_of(golden("igd"), "weights.dit."))
+    return network.to(dtype).eval().requires_grad_(False)
 
 
 def decode(latents: Tensor) -> Tensor:

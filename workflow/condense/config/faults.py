@@ -87,8 +87,21 @@ def _of_method(study: "Study", method: Selector) -> Iterator[str]:
         yield f"encoder: {method.encoder} is for scoring only; name an encoder of another kind"
     if isinstance(method, Synthesis) and study.generators[method.generator].objective != "adm":
         yield f"generator: {method.generator} has the objective flow, and images are made by one with adm"
+    if "surrogate" in method.needs:
+        yield from _of_surrogate(study, method)
     if isinstance(method, Listed) and not method.file:
         yield "file is missing; name the list of images"
+
+
+def _of_surrogate(study: "Study", method: Synthesis) -> Iterator[str]:
+    student, generator = study.students[method.surrogate], study.generators[method.generator]
+    if student.training.keep != "epochs":
+        yield f"surrogate: {method.surrogate} keeps no weights of epochs; give its training keep: epochs"
+    if student.resolution != generator.resolution:
+        yield (
+            f"surrogate: {method.surrogate} takes {student.resolution} pixels and {method.generator} makes "
+            f"{generator.resolution}; give it the same resolution"
+        )
 
 
 def _of_generator(study: "Study", generator: "Generator") -> Iterator[str]:

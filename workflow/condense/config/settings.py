@@ -6,11 +6,13 @@ Imports nothing heavy: the Snakefile reads it at each start. Defaults are the pa
 from typing import Literal
 
 from condense.config.encoders import Encoder
+from condense.config.guidance import InfluenceGuided, TransportGuided
 from condense.config.methods import Gadc, Selection
 from condense.config.objectives import SAMPLERS
 from condense.config.options import setting, settings
-from condense.config.synthesis import Making
+from condense.config.synthesis import Making as Unguided
 
+Making = Unguided | InfluenceGuided | TransportGuided
 Method = Selection | Making  # ways to choose images, and to make them
 
 # --- images ---------------------------------------------------------------------------------------------
@@ -162,6 +164,7 @@ __all__ = [
     "Encoder",
     "Gadc",
     "Images",
+    "InfluenceGuided",
     "Making",
     "Method",
     "Network",
@@ -170,4 +173,5 @@ __all__ = [
     "Selection",
     "TextEncoder",
     "Training",
+    "TransportGuided",
 ]

@@ -17,7 +17,8 @@ from condense.config import faults
 from condense.config.crossing import Comparison, Subsets, Table
 from condense.config.finetuning import Finetune
 from condense.config.learners import Kind, Run
-from condense.config.methods import D2c, Everything, Nothing, Selector
+from condense.config.mentions import mentions_of_method
+from condense.config.methods import Everything, Nothing, Selector
 from condense.config.names import Distinct, Name, TableName
 from condense.config.objectives import OBJECTIVES, misfit
 from condense.config.published import published_methods
@@ -34,7 +35,6 @@ from condense.config.settings import (
     Training,
 )
 from condense.config.student import Student
-from condense.config.synthesis import Synthesis
 from condense.config.weights import Weights, borrow
 
 Varied = Literal["encoder", "draw", "training", "sampling"]  # fits, draws of methods, trainings, their noise
@@ -158,14 +158,7 @@ class Study(Closed):
         yield "detector", self.detector, self.encoders
         whole = [name for name, its in self.methods.items() if isinstance(its, Everything)]
         for name, method in self.methods.items():
-            if method.encoder is not None:
-                yield f"methods.{name}.encoder", method.encoder, self.encoders
-            if isinstance(method, (D2c, Synthesis)):
-                yield f"methods.{name}.generator", method.generator, self.generators
-                if not method.checkpoint:
-                    yield f"methods.{name}.trained_on", method.trained_on, whole
-                if "real" in method.needs:
-                    yield f"methods.{name}.real", method.real, whole
+            yield from mentions_of_method(self, f"methods.{name}", method, whole)
         for name, generator in self.generators.items():
             yield f"generators.{name}.recipe", generator.recipe, {"plain": None} | self.recipes
             if generator.finetune and not generator.finetune.checkpoint:

@@ -105,9 +105,15 @@ class Files:
         ]
 
     def _teaching_student(self, name: str, method: str, seed: str) -> str:
-        """File of a student that teaches others."""
+        """File of a student, trained on all images, that teaches others or guides."""
         budget = self.study.budget_of(method, "")
         return f"results/students/{name}/{self.method(method, seed)}/{budget}/seed{seed}.safetensors"
+
+    def surrogate(self, method: str) -> str:
+        """File of the student whose gradients guide a method."""
+        chosen = self.study.methods[method]
+        trained_on, seed = chosen.surrogate_trained_on, chosen.surrogate_seed
+        return self._teaching_student(chosen.surrogate, trained_on, str(seed))
 
     def head(self, encoder: str) -> str:
         """File that turns an encoder's features into probabilities: its own, or a fitted head."""

@@ -56,11 +56,13 @@ def sampling_of(study: Study, sampling: Sampling, seed: int | str) -> Sampling:
 
 
 def _with_own_generator(method: Selector, seed: int) -> Selector:
-    """A method that looks at a generator, with the one that is trained in its own replicate."""
+    """A method that looks at a generator or a student, with the one that is trained in its own replicate."""
     if isinstance(method, D2c) and not method.checkpoint:
         return replace(method, seed=method.seed + seed)
     if isinstance(method, Synthesis) and not method.checkpoint:
-        return replace(method, generator_seed=method.generator_seed + seed)
+        method = replace(method, generator_seed=method.generator_seed + seed)
+    if "surrogate" in method.needs:
+        method = replace(method, surrogate_seed=method.surrogate_seed + seed)
     return method
 
 

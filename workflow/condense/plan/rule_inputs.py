@@ -44,6 +44,9 @@ class RuleInputs:
             budget = self.study.budget_of(chosen.real, "")
             place = f"{self.files.space(chosen.generator)}/{generator.resolution}"
             files["latents"] = f"results/latents/{place}/{chosen.real}/{budget}.h5"
+        if "surrogate" in chosen.needs:
+            files["surrogate_weights"] = self.files.surrogate(method)
+            files["reference_index"] = INDEX
         return files
 
     def _generator(self, method: str) -> dict[str, str]:

@@ -76,7 +76,10 @@ class RuleOptions:
         )
         words = arguments(chosen, without=chosen.elsewhere())
         space = self._autoencoder(self.files.space(chosen.generator))
-        return joined(names, shlex.join([*words, *arguments(space, start="autoencoder_")]))
+        words += arguments(space, start="autoencoder_")
+        if "surrogate" in chosen.needs:
+            words += arguments(self.study.images, start="dataset_")
+        return joined(names, shlex.join(words))
 
     def measure(self, method: str, budget: str) -> str:
         """Names of the subset, and the objective that it is measured by."""

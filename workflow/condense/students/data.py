@@ -72,6 +72,19 @@ def validation_set(images: Images, index: Path | None, preprocess: Preprocess) -
     return _read(rows, _names(rows), lambda row, side: opened.open(row.path, side), images, preprocess)
 
 
+def class_images(images: Images, rows: Sequence[Row], preprocess: Preprocess) -> Tensor:
+    """Images uint8 [n, 3, h, h] of some rows of an index, all of one class, in their order.
+
+    Raises InputError for an image that cannot be read, unless such are skipped, and where none is left.
+    """
+    opened = source(images)
+    name = rows[0].cls
+    held = _read(rows, [name], lambda row, side: opened.open(row.path, side), images, preprocess)
+    if not len(held):
+        raise InputError(f"none of the first {len(rows)} images of class {name!r} can be read: repair them.")
+    return held.images
+
+
 def colour_statistics(
     images: Images, index: Path | None, preprocess: Preprocess
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:

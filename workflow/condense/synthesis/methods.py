@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
+from condense.synthesis.guided import make_guided
 from condense.synthesis.nopt import make_optimised
 from condense.synthesis.samples import make_samples
 
 MAKERS: dict[str, Callable[..., Iterator[tuple[str, Tensor]]]] = {
     "samples": make_samples,
     "nopt": make_optimised,
+    "igd": make_guided,
+    "otg": make_guided,
 }

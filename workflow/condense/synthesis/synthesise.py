@@ -25,7 +25,7 @@ from condense.base.progress import say
 from condense.base.storage import file_digest
 from condense.base.tables import write_rows
 from condense.config.options import take
-from condense.config.settings import Autoencoder, Making
+from condense.config.settings import Autoencoder, Images, Making
 from condense.images.finished import Finished, resumable
 from condense.images.index import Row, read_index
 from condense.images.subset import MADE, Chosen, MadeFolder, write_subset
@@ -36,10 +36,11 @@ from condense.synthesis.methods import MAKERS
 DIAGNOSTICS = ("method", "budget", "class", "images", "chosen", "seconds")
 
 
-@take("autoencoder", method=Making, autoencoder=Autoencoder)
+@take("autoencoder", "dataset", method=Making, autoencoder=Autoencoder, dataset=Images)
 def synthesise(
     method: Making,
     autoencoder: Autoencoder,
+    dataset: Images,
     index: Annotated[Path, typer.Option(help="Index of the images of a shard: gives its classes.")],
     weights: Annotated[Path, typer.Option(help="Generator, from `train` or `import-checkpoint`.")],
     budget: Annotated[int, typer.Option(help="Images of each class.", min=1)],
@@ -49,6 +50,12 @@ def synthesise(
     latents: Annotated[Path | None, typer.Option(help="Latents of real images, from `latents`.")] = None,
     references: Annotated[
         Path | None, typer.Option(help="Folder of features that nopt compares with, kept for other jobs.")
+    ] = None,
+    surrogate_weights: Annotated[
+        Path | None, typer.Option(help="Student whose gradients guide, from `learn`.")
+    ] = None,
+    reference_index: Annotated[
+        Path | None, typer.Option(help="Index of all images that the surrogate looks at.")
     ] = None,
     diagnostics: Annotated[Path | None, typer.Option(help="Table of one row per class.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the method in the table.")] = None,
@@ -63,10 +70,11 @@ def synthesise(
     chain, about = open_chain(weights, method, autoencoder, device)
     rows = read_index(index)
     classes = targets({cls: found[0].class_index for cls, found in rows.items()}, about, weights)
-    given = Given(device, latents, references, file_digest(weights))
+    looked_at = (surrogate_weights, reference_index, dataset)
+    given = Given(device, latents, references, file_digest(weights), *looked_at)
     with resumable(state):
-        seen = [file_digest(path) for path in (weights, latents) if path]
-        known = (code("synthesis.synthesise.synthesise"), *seen, method, autoencoder, budget)
+        seen = [file_digest(path) for path in (weights, latents, surrogate_weights, reference_index) if path]
+        known = (code("synthesis.synthesise.synthesise"), *seen, method, autoencoder, dataset, budget)
         drawn, seconds = _make(chain, classes, budget, method, given, rows, Finished(state, *known))
         about_all = {"method": name or method.kind, "settings": repr(asdict(method))}
         chosen = _write_images(images, chain, classes, drawn, about_all, made)
