@@ -65,8 +65,10 @@ def test_made_images_are_counted_with_their_chains_and_the_training_of_their_gen
     needs = needs_of("distil")
     need = needs.stages()["synthesis"]
     one = generator_size(Network(depth=3, width=96, heads=3, patch=2), (3, 8, 8), 10, True).operations
-    assert need.images >= 3 * 100 and need.operations >= 300 * 50 * 2 * one * (1 - 1e-9)
-    assert needs.training("dit").operations == pytest.approx(3 * 2000 * 3 * 64 * one)
+    seeds = len(needs.study.seeds)
+    plain = seeds * 100 * 50 * 2 * one
+    assert need.images >= seeds * 100 and need.operations >= plain * (1 - 1e-9)
+    assert needs.training("dit").operations == pytest.approx(seeds * 2000 * 3 * 64 * one)
     assert needs.sampling("dit").operations == 0
 
 

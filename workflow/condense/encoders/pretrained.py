@@ -21,6 +21,7 @@ RELEASED = {
     "googlenet": ("IMAGENET1K_V1", 256, 224),
     "resnet50": ("IMAGENET1K_V2", 256, 224),
     "resnet34": ("IMAGENET1K_V1", 256, 224),
+    "resnet18": ("IMAGENET1K_V1", 256, 224),  # the teacher of DsCo, and the features of IMS3
 }
 
 

@@ -75,15 +75,25 @@ class Files:
         """File of the weights of a method's generator: imported, or as `found` of a run of the study."""
         chosen = self.study.methods[method]
         if chosen.checkpoint:
-            return f"results/checkpoints/methods/{method}.safetensors"
+            return self._imported(chosen.checkpoint)
         budget = self.study.budget_of(chosen.trained_on, "")
         return found(chosen.generator, chosen.trained_on, budget, str(chosen.training_seed))
+
+    def _imported(self, checkpoint: str) -> str:
+        """File of an imported checkpoint, one for all that name it: that of the first of them."""
+        owners = {f"methods/{name}": vars(its).get("checkpoint") for name, its in self.study.methods.items()}
+        owners |= {
+            f"generators/{name}": its.finetune and its.finetune.checkpoint
+            for name, its in self.study.generators.items()
+        }
+        first = next(name for name, named in owners.items() if named == checkpoint)
+        return f"results/checkpoints/{first}.safetensors"
 
     def start(self, generator: str, seed: str) -> dict[str, str]:
         """Weights that a finetuning starts from, and the subset that the study trained them on, if it did."""
         chosen = self.study.generators[generator].finetune
         if chosen.checkpoint:
-            return {"start": f"results/checkpoints/generators/{generator}.safetensors"}
+            return {"start": self._imported(chosen.checkpoint)}
         method = self.method(chosen.trained_on, seed)
         budget = self.study.budget_of(method, "")
         return {

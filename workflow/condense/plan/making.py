@@ -1,17 +1,33 @@
 """Operations of made images, by the settings that decide them."""
 
+from condense.config.guidance import Guiding
+from condense.config.study import Study
 from condense.config.synthesis import NoiseOptimisation, Synthesis
+from condense.diffusion.adm import TIMES
 from condense.plan.sizes import Space, Workload
+from condense.plan.student_needs import student_size
 
 BACKWARD = 2  # operations of a backward pass, in forward passes
+SECOND_ORDER = 6  # of a gradient of a gradient, likewise
+CHECKPOINTS = 4  # ASSUME: as many epochs of a surrogate guide as in IGD's release
 
 
-def making_operations(method: Synthesis, network: Workload, space: Space, real: float) -> float:
+def making_operations(
+    study: Study, method: Synthesis, network: Workload, space: Space, real: float, classes: int
+) -> float:
     """Operations of one made image; `real` images of its class for each made one are looked at.
 
     The guided chain and the decoder, and what the kind of method adds to them.
     """
-    chain = method.steps * (2 if method.guidance > 1 else 1) * network.operations + space.decoding
+    evaluation = (2 if method.guidance > 1 else 1) * network.operations
+    chain = method.steps * evaluation + space.decoding
+    if isinstance(method, Guiding) and method.influence_weight:
+        guided = method.steps * (method.window[1] - method.window[0]) / TIMES
+        surrogate = student_size(study.students[method.surrogate], classes).operations
+        count = len(method.checkpoints or range(CHECKPOINTS))
+        through = BACKWARD * evaluation if method.influence_through == "network" else 0
+        image = (1 + BACKWARD) * space.decoding + SECOND_ORDER * count * surrogate
+        return chain + method.repeat * guided * (through + image)
     if isinstance(method, NoiseOptimisation):
         steps = method.steps - 1 - method.unoptimised
         renewed = method.passes if method.mode == "fast" else method.iterations

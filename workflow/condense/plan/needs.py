@@ -144,7 +144,8 @@ class Needs:
                 if method.checkpoint:
                     network = sizes.generator_size(OFFICIAL, space.shape, self.classes, True)
                 made = self.study.budgets[budget]
-                operations = making_operations(method, network, space, self.images / self.classes / made)
+                real = self.images / self.classes / made
+                operations = making_operations(self.study, method, network, space, real, self.classes)
                 side = self.study.generators[method.generator].resolution
                 yield Need.of(self.classes * made, operations, 3 * side**2)
 
