@@ -72,6 +72,10 @@ class Given:
     def _rows(self) -> dict[str, list[Row]]:
         return read_index(self.needed("reference_index"))
 
+    def classes(self) -> list[int]:
+        """Indices of the classes that have latents, in order."""
+        return np.unique(self._labels).tolist()
+
     @cached_property
     def _labels(self) -> np.ndarray:
         with open_hdf5(self.latents) as file:
