@@ -11,6 +11,9 @@
 #   synthesised/{method}/{budget}/{shard}/{class}/      made images (PNG)
 #   subsets/{method}/{budget}.csv                       chosen or made images of all classes
 #   embeddings/{encoder}/validation.h5, appraisals/{judge}/{method}/{budget}/seed{seed}.csv      beside held-out images
+#   confusion/{reference}/{student}/{method}/{budget}/seed{seed}/{shard}.h5    of real images, by students of made ones
+#   dope_trigger/{reference}/{student}/{method}/seed{seed}.csv    whether more made images would pay; on demand
+#   occupancy/{space}/{resolution}/{method}/{budget}.csv    cells that a set occupies; on demand, as figures/occupancy.png
 #   moments/{encoder}.h5, measures/{method}/{budget}.csv          rows of subsets.csv
 #   latents/{space}/{resolution}/{method}/{budget}.h5   the same, as a generator sees them
 #   captions/{text_encoder}.h5                          of each class, for recipes that have them
@@ -113,6 +116,7 @@ include: "workflow/rules/classify.smk"
 include: "workflow/rules/difficulty.smk"
 include: "workflow/rules/select.smk"
 include: "workflow/rules/synthesise.smk"
+include: "workflow/rules/dope.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/latents.smk"
 include: "workflow/rules/train.smk"

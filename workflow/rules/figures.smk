@@ -180,6 +180,30 @@ rule plot_distances:
         " --output {output.png} --output {output.svg} > {log} 2>&1"
 
 
+rule plot_occupancy:
+    """Draw the share of cells that sets occupy by their size."""
+    input:
+        lambda wildcards: PLAN.inputs.plot_occupancy(),
+    output:
+        png=report(
+            "results/figures/occupancy.png",
+            caption="../report/occupancy.rst",
+            category="Subsets",
+            labels={"figure": "occupied cells"},
+        ),
+        svg="results/figures/occupancy.svg",
+    log:
+        "logs/plot_occupancy.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    params:
+        code=code("reporting.cells.plot_occupancy"),
+    shell:
+        "exec python -m condense plot-occupancy {input}"
+        " --output {output.png} --output {output.svg} > {log} 2>&1"
+
+
 rule plot_learning:
     """Draw loss and accuracy of a comparison's students over epochs."""
     input:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from condense.base.errors import InputError
+from condense.config.doping import Doped
 from condense.config.methods import Listed, Selector
 from condense.config.objectives import OBJECTIVES
 from condense.config.settings import SIZES, Autoencoder, Recipe
@@ -89,6 +90,8 @@ def _of_method(study: "Study", method: Selector) -> Iterator[str]:
         yield f"generator: {method.generator} has the objective flow, and images are made by one with adm"
     if "surrogate" in method.needs:
         yield from _of_surrogate(study, method)
+    if isinstance(method, Doped):
+        yield from _of_doped(study, method)
     if isinstance(method, Listed) and not method.file:
         yield "file is missing; name the list of images"
 
@@ -102,6 +105,17 @@ def _of_surrogate(study: "Study", method: Synthesis) -> Iterator[str]:
             f"surrogate: {method.surrogate} takes {student.resolution} pixels and {method.generator} makes "
             f"{generator.resolution}; give it the same resolution"
         )
+
+
+def _of_doped(study: "Study", method: Doped) -> Iterator[str]:
+    made = [name for name, its in study.methods.items() if isinstance(its, Synthesis)]
+    known = {"made": made, "made_budget": study.budgets, "student": study.students}
+    unknown = [key for key, names in known.items() if getattr(method, key) not in names]
+    for key in unknown:
+        defined = ", ".join(known[key]) or "none"
+        yield f"{key} names '{getattr(method, key)}', which is not defined (defined: {defined})"
+    if not unknown and method.reference == "teacher" and not study.students[method.student].labels.teachers:
+        yield f"reference is teacher, and student {method.student} has none; set it to label"
 
 
 def _of_generator(study: "Study", generator: "Generator") -> Iterator[str]:

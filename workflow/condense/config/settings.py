@@ -5,6 +5,7 @@ Imports nothing heavy: the Snakefile reads it at each start. Defaults are the pa
 
 from typing import Literal
 
+from condense.config.doping import Doped
 from condense.config.encoders import Encoder
 from condense.config.guidance import InfluenceGuided, TransportGuided
 from condense.config.methods import Gadc, Selection
@@ -13,7 +14,7 @@ from condense.config.options import setting, settings
 from condense.config.synthesis import Making as Unguided
 
 Making = Unguided | InfluenceGuided | TransportGuided
-Method = Selection | Making  # ways to choose images, and to make them
+Method = Selection | Making | Doped  # ways to choose images, to make them, and to mix both
 
 # --- images ---------------------------------------------------------------------------------------------
 

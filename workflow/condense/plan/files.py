@@ -125,6 +125,11 @@ class Files:
         trained_on, seed = chosen.surrogate_trained_on, chosen.surrogate_seed
         return self._teaching_student(chosen.surrogate, trained_on, str(seed))
 
+    def confusion(self, reference: str, student: str, method: str, budget: str, seed: str) -> list[str]:
+        """How much a student confuses each real image, a file per shard."""
+        run = f"{reference}/{student}/{method}/{budget}/seed{seed}"
+        return self.shards(f"results/confusion/{run}/{{scatteritem}}.h5")
+
     def head(self, encoder: str) -> str:
         """File that turns an encoder's features into probabilities: its own, or a fitted head."""
         linear = self.study.encoders[encoder].classifier == "linear"

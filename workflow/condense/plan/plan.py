@@ -11,6 +11,7 @@ from condense.base import digest
 from condense.base.arithmetic import VARIABLE
 from condense.base.errors import InputError
 from condense.config import document, faults, published, study
+from condense.config.doping import Doped
 from condense.config.methods import Gadc
 from condense.config.objectives import OBJECTIVES
 from condense.config.options import others
@@ -47,7 +48,10 @@ class Plan:
 
     def names(self, kind: str) -> str:
         """Closed list of names as a wildcard constraint."""
-        made = [name for name, method in self.study.methods.items() if isinstance(method, Synthesis)]
+        made, doped = (
+            [name for name, method in self.study.methods.items() if isinstance(method, kind_of)]
+            for kind_of in (Synthesis, Doped)
+        )
         finetuned = [name for name, its in self.study.generators.items() if its.finetune]
         own = {
             "budgets": [*self.study.budgets, *study.OWN_BUDGETS],
@@ -55,7 +59,8 @@ class Plan:
             "finetuned": finetuned,
             "trained": [name for name in self.study.generators if name not in finetuned],
             "made": made,
-            "chosen": [name for name in self.study.methods if name not in made],
+            "doped": doped,
+            "chosen": [name for name in self.study.methods if name not in (*made, *doped)],
         }
         names = own[kind] if kind in own else getattr(self.study, kind)
         return "|".join(name.replace(".", r"\.") for name in names) or "(?!x)x"  # no name: matches nothing

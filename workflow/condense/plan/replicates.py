@@ -7,6 +7,7 @@ there. A study's own names have no dot. Whatever nothing is drawn anew for keeps
 from dataclasses import replace
 
 from condense.base.seeds import seed_of
+from condense.config.doping import Doped
 from condense.config.methods import D2c, Selector
 from condense.config.names import name_of_seed
 from condense.config.settings import Encoder, Sampling
@@ -32,6 +33,12 @@ def replicated(study: Study) -> Study:
             if "training" in study.vary:
                 found = _with_own_generator(found, seed)
             if found != method:
+                methods[name_of_seed(name, seed)] = found
+        for name, method in study.methods.items():
+            if (
+                isinstance(method, Doped)
+                and (found := _with_own_student(method, seed, methods, study)) != method
+            ):
                 methods[name_of_seed(name, seed)] = found
     return study.model_copy(update={"encoders": encoders, "methods": methods})
 
@@ -64,6 +71,13 @@ def _with_own_generator(method: Selector, seed: int) -> Selector:
     if "surrogate" in method.needs:
         method = replace(method, surrogate_seed=method.surrogate_seed + seed)
     return method
+
+
+def _with_own_student(method: Doped, seed: int, methods: dict[str, Selector], study: Study) -> Doped:
+    """A method that dopes, with the images and the student of its own replicate."""
+    made = of_seed(methods, method.made, seed)
+    again = made != method.made or "training" in study.vary
+    return replace(method, made=made, student_seed=method.student_seed + seed * again)
 
 
 def _draws(method: Selector) -> bool:

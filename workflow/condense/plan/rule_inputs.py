@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from condense.config.learners import Learner
 from condense.config.study import Study
+from condense.plan.doping_inputs import DopingInputs
 from condense.plan.files import Files
 from condense.plan.layout import runs
 from condense.plan.targets import Targets
@@ -11,7 +12,7 @@ from condense.plan.targets import Targets
 INDEX, VALIDATION_INDEX = "results/index.csv", "results/validation_index.csv"
 
 
-class RuleInputs:
+class RuleInputs(DopingInputs):
     """Inputs of each rule; a method takes the wildcards it needs as plain words."""
 
     def __init__(self, study: Study, files: Files, targets: Targets) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from condense.config.learners import Kind
 from condense.config.methods import Gadc, Nothing
 from condense.config.study import Study
+from condense.config.synthesis import Synthesis
 from condense.plan.files import Files
 
 # by kind of learner: a comparison's tables, and figures of all its runs together
@@ -69,6 +70,17 @@ class Targets:
             f"results/diagnostics/{self.files.method(method, self.study.seeds[0])}/{budget}.csv"
             for method in self.study.comparisons[budget].methods
             if isinstance(self.study.methods[method], Gadc)
+        ]
+
+    def occupancies(self) -> list[str]:
+        """Cells that the sets of the comparisons occupy, in the space of the first made one; of one seed."""
+        made = [its.generator for its in self.study.methods.values() if isinstance(its, Synthesis)]
+        place = f"{self.files.space(made[0])}/{self.study.generators[made[0]].resolution}" if made else ""
+        return [
+            f"results/occupancy/{place}/{self.files.method(method, self.study.seeds[0])}/{budget}.csv"
+            for budget, comparison in self.study.comparisons.items()
+            for method in comparison.methods
+            if made and not self.study.methods[method].budget
         ]
 
     def of_subsets(self, pattern: str, seeds: Sequence[int]) -> list[str]:

@@ -52,8 +52,8 @@ def confusion(
     state: Annotated[Path, typer.Option(help="Folder from which an interrupted run goes on.")],
     images: Images,
     teacher: Annotated[
-        Path | None,
-        typer.Option(help="Student or encoder whose most probable class is the reference; labels when none."),
+        list[Path] | None,
+        typer.Option(help="Who says what an image is of, by mean logits; its label when none. Repeatable."),
     ] = None,
 ) -> None:
     """Measure how much a student confuses each image, and whether it recognises it."""
@@ -63,11 +63,10 @@ def confusion(
     own = read_student(student, "last", device)
     if lacking := [name for name in classes if name not in own.classes]:
         raise InputError(f"{student} does not know class {lacking[0]!r}: give a student of the same study.")
-    taught = read_teacher(teacher, own.classes, device) if teacher else None
     seeing = [Teacher(own.network, own.preprocess, torch.arange(len(own.classes), device=device))]
-    seeing += [taught] if taught else []
+    seeing += [read_teacher(path, own.classes, device) for path in teacher or ()]
     with resumable(state):
-        seen = [file_digest(path) for path in (student, teacher) if path]
+        seen = [file_digest(path) for path in (student, *(teacher or ()))]
         finished = Finished(state, code("synthesis.confusion.confusion"), *seen)
         found = {name: finished.read(rows) for name, rows in classes.items()}
         missing = {name: rows for name, rows in classes.items() if found[name] is None}
@@ -116,7 +115,7 @@ def _measure(
                 parts = _apart(batch.pixels, seeing, device)
                 logits = [one.logits(part) for one, part in zip(seeing, parts, strict=True)]
                 label = torch.full((len(batch.paths),), names.index(name), device=device)
-                reference = logits[1].argmax(1) if len(logits) > 1 else label
+                reference = sum(logits[1:]).argmax(1) if len(logits) > 1 else label
                 scores.append(confusion_of(logits[0], reference).float().cpu())
                 recognised.append((logits[0].argmax(1) == reference).cpu())
                 paths += batch.paths
