@@ -29,7 +29,7 @@ rule confusion:
         gpu=1,
     params:
         inputs=lambda wildcards, input: PLAN.flags(input, "subset"),
-        options=PLAN.options.confusion(),
+        options=PLAN.options.relabel(),
         state="results/state/confusion/{reference}/{student}/{method}/{budget}/seed{seed}/{scatteritem}",
         code=code("synthesis.confusion.confusion", *PLAN.unused()),
     shell:
@@ -54,7 +54,9 @@ rule dope:
     threads: 1
     params:
         inputs=lambda wildcards, input: PLAN.flags(input),
-        options=lambda wildcards: PLAN.options.dope(wildcards.method, wildcards.budget),
+        options=lambda wildcards: PLAN.options.select(
+            wildcards.method, wildcards.budget
+        ),
         code=code("synthesis.doping.dope"),
     shell:
         "exec python -m condense dope {params.inputs} {params.options}"

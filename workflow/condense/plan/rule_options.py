@@ -65,8 +65,6 @@ class RuleOptions:
         name = replicate_of(method)[0]
         return joined(named(name=name, budget_name=budget, **count), shlex.join(words))
 
-    dope = select  # what is said of the two ways is the same
-
     def synthesise(self, method: str, budget: str) -> str:
         """The weights, the method's settings without those that other stages obey, and the autoencoder."""
         chosen = self.study.methods[method]
@@ -121,8 +119,6 @@ class RuleOptions:
     def relabel(self) -> str:
         """The images."""
         return as_options(self.study.images)
-
-    confusion = relabel
 
     def learn(self, student: str, seed: str) -> str:
         """The images; network, recipe and resolution of a student, and the seed of its training."""
