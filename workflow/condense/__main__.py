@@ -67,9 +67,14 @@ COMMANDS = {
     "card": "reporting.card",
     "show": "reporting.comparisons",
     "estimate": "plan.estimate",
+    "init": "plan.first_study",
+    "run": "plan.first_study",
     "schema": "config.document",
     "record-config": "config.document",
 }
+
+
+PASSED_ON = {"run": {"ignore_unknown_options": True, "allow_interspersed_args": False}}  # to Snakemake
 
 
 def main() -> None:
@@ -93,7 +98,8 @@ def main() -> None:
     app.callback()(lambda: None)  # keeps the command's name required, however many are registered
     for name, module in COMMANDS.items():
         if wanted in (None, name):  # only the wanted command's module is imported: each starts quickly
-            app.command(name)(getattr(import_module(f"condense.{module}"), name.replace("-", "_")))
+            function = getattr(import_module(f"condense.{module}"), name.replace("-", "_"))
+            app.command(name, context_settings=PASSED_ON.get(name))(function)
     try:
         app(words)
     except InputError as error:
