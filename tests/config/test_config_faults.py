@@ -47,6 +47,16 @@ def changed(config: dict, key: str, value: object) -> dict:
         ("encoders.cnn.preprocess", {"sise": 3}, "`preprocess` has no key sise; known are side, resize"),
         ("encoders.cnn", {"kind": "fid"}, "methods.k-center.encoder: cnn is for scoring only"),
         ("methods.random", {"kind": "list"}, "methods.random.file is missing; name the list"),
+        (
+            "methods.random",
+            {"kind": "samples", "generator": "sit-tiny"},
+            "methods.random.generator: sit-tiny has the objective flow",
+        ),
+        (
+            "methods.random",
+            {"kind": "samples", "generator": "dit-tiny"},
+            "subsets.methods: random makes its images; compare it in a table by `judges`",
+        ),
         ("comparisons.100.methods", [], "comparisons.100.methods"),
         ("shards", 1_000_000, "shards"),
         ("sample_shards", 1_000_000, "sample_shards"),

@@ -1,5 +1,7 @@
 """Stage synthesise: made images as a subset, each a function of its class, number and settings alone."""
 
+import re
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -171,3 +173,8 @@ def test_a_maker_that_looks_at_real_images_is_told_that_there_are_none():
 def test_every_kind_has_a_maker():
     kinds = {kind for cls in Synthesis.__subclasses__() for kind in get_args(get_type_hints(cls)["kind"])}
     assert kinds == methods.MAKERS.keys()
+
+
+def test_the_documentation_names_every_way_to_make_images():
+    text = (Path(__file__).parents[2] / "docs/synthesis.md").read_text()
+    assert methods.MAKERS.keys() <= {*re.findall(r"^\| `([\w-]+)` \|", text, re.MULTILINE)}

@@ -61,6 +61,9 @@ def contradictions(study: "Study") -> Iterator[str]:
         yield from (f"methods.{name}.{fault}" for fault in _of_method(study, method))
     for name, generator in study.generators.items():
         yield from (f"generators.{name}.{fault}" for fault in _of_generator(study, generator))
+    for name in study.subsets.methods if study.subsets else ():
+        if isinstance(study.methods[name], Synthesis):
+            yield f"subsets.methods: {name} makes its images; compare it in a table by `judges`"
     for name, table in study.tables.items():
         for run in table.runs():
             if run.learner.kind == "judge" and study.encoders[run.learner.name].kind == "fid":
