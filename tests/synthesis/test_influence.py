@@ -1,6 +1,7 @@
 """Influence, deviation and the choice of checkpoints equal the released code of IGD."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -85,8 +86,8 @@ def test_real_gradients_equal_the_released_ones(dtype):
         expected = our_order(values[f"{PREFIX[dtype]}real_gradient"][number])
         network = surrogate().to(dtype)
         near(mean_gradient(network, weights, images, label.item()), expected, PRECISION[dtype])
-        each = loss_gradients(network, weights, images[:, None], label.expand(12))
-        near(each.mean(0), expected, PRECISION[dtype])
+        each = loss_gradients(network, [weights], images[:, None], label.expand(12))
+        near(each[0].mean(0), expected, PRECISION[dtype])
 
 
 @CASES
@@ -177,9 +178,10 @@ def test_checkpoints_are_chosen_as_the_release_chooses():
     assert choose_checkpoints(iter(values["gradients"]), -1.0) == [0]
 
 
-def test_an_image_has_the_same_bits_among_any_others():
+@pytest.mark.parametrize("at_once", [1, 4, 8, 12])
+def test_an_image_has_the_same_bits_among_any_others(at_once):
     torch.manual_seed(0)
-    one = classifier(torch.float32)
+    one = replace(classifier(torch.float32), at_once=at_once)
     label = golden("igd")["label_surrogate"].item()
     images, labels = torch.randn(11, 1, 3, 16, 16), torch.full((11,), label)
     whole = one.influence(images, labels)
@@ -187,7 +189,7 @@ def test_an_image_has_the_same_bits_among_any_others():
         some = torch.tensor([*places])
         part = one.influence(images[some], labels[some])
         assert all(torch.equal(found, expected[some]) for found, expected in zip(part, whole, strict=True))
-    assert [len(part) for part in slots(11, False)] == [8, 3]
+    assert [len(part) for part in slots(11, 8, False)] == [8, 3]
 
 
 def test_zero_gradients_move_nothing_and_tiny_ones_as_far_as_large_ones():

@@ -37,6 +37,9 @@ class Guiding:
     influence_through: Literal["network", "estimate"] = setting(
         "network", "Differentiate the generator; or hold the noise it predicts constant, which is faster."
     )
+    gradients_at_once: int = setting(
+        12, "Images whose gradients are taken together: 1, or a multiple of 4; it changes last bits.", gt=0
+    )
     deviation_weight: float = setting(
         120.0, "Weight gamma of the cosine to the nearest finished latent.", ge=0
     )
@@ -52,6 +55,8 @@ class Guiding:
 
     def __post_init__(self) -> None:
         _check_window("window", self.window)
+        if self.gradients_at_once > 1 and self.gradients_at_once % 4:
+            raise ValueError("`gradients_at_once` is 1 or a multiple of 4")
         if self.checkpoints and min(self.checkpoints) < 0:
             raise ValueError("`checkpoints` are epochs from 0")
 

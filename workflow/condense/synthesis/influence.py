@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+Named = Mapping[str, Tensor]
+
 EPSILON = 1e-6  # RELEASE: added to the product of the norms
-# On a CPU gradients are taken of so many images at a time, filled up where there are fewer: their bits are
-# then those of any other batch. It is the width of the processor's vectors, which leave no remainder.
-SLOTS = 8
+SMALL = 64  # pixels: up to this side all checkpoints are taken at once, as calls cost more than arithmetic
 CHUNK = 50  # real images of a pass
 
 
@@ -38,8 +38,8 @@ def deviation(latents: Tensor, memory: Tensor) -> Tensor:
 class SurrogateWeights(NamedTuple):
     """Weights by name: those that are differentiated, and what else a network holds, as statistics."""
 
-    parameters: Mapping[str, Tensor]
-    buffers: Mapping[str, Tensor]
+    parameters: Named
+    buffers: Named
 
 
 @dataclass(frozen=True)
@@ -55,35 +55,43 @@ class Surrogate:
     """A classifier at some checkpoints of its training.
 
     `network` maps standardised images [b, 3, s, s] to logits, and its own weights are of no effect. `mean`
-    and `std` [3] are those of the colours of images in 0..1.
+    and `std` [3] are those of the colours of images in 0..1. Gradients are taken of `at_once` images at a
+    time, on a CPU filled up where they are fewer: with 1, or a multiple of 4, which leaves no remainder to
+    other code, the bits of an image are then those of any batch.
     """
 
     network: nn.Module
     checkpoints: Sequence[Checkpoint]
     mean: Tensor
     std: Tensor
+    at_once: int = 12
 
     def influence(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Influence [b, checkpoints] of images [b, views, 3, s, s] in [-1, 1], and its gradient like them.
 
         The loss of an image of a class `labels` [b] is the mean over its views. The gradient is that of the
-        mean over the checkpoints, which are differentiated one by one: what lies before the images is then
-        differentiated once for all.
+        mean over the checkpoints; what lies before the images is then differentiated once for all of them.
         """
-        parts = [self._of_checkpoint(checkpoint, images, labels) for checkpoint in self.checkpoints]
+        together = len(self.checkpoints) if images.shape[-1] <= SMALL else 1
+        starts = range(0, len(self.checkpoints), together)
+        groups = [self.checkpoints[start : start + together] for start in starts]
+        parts = [self._of_checkpoints(group, images, labels) for group in groups]
         values, gradients = zip(*parts, strict=True)
-        return torch.stack(values, 1), sum(gradients) / len(gradients)
+        return torch.cat(values, 1), sum(gradients) / len(self.checkpoints)
 
-    def _of_checkpoint(self, checkpoint: Checkpoint, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Influence [b] at a checkpoint, and its gradient."""
-        values, gradients = [], []
-        for places in slots(len(images), images.is_cpu):
+    def _of_checkpoints(
+        self, group: Sequence[Checkpoint], images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Influence [b, checkpoints] at some checkpoints, and the gradient of its sum over them."""
+        values, gradients, weights = [], [], [checkpoint.weights for checkpoint in group]
+        for places in slots(len(images), self.at_once, images.is_cpu):
             leaf = images[places].detach().requires_grad_()
-            found = loss_gradients(self.network, checkpoint.weights, self._standardise(leaf), labels[places])
-            targets = torch.stack([checkpoint.targets[label] for label in labels[places].tolist()])
-            value = 1 - cosine(found, targets)
+            found = loss_gradients(self.network, weights, self._standardise(leaf), labels[places])
+            chosen = labels[places].tolist()
+            targets = [torch.stack([checkpoint.targets[label] for label in chosen]) for checkpoint in group]
+            value = 1 - cosine(found, torch.stack(targets))
             gradients.append(torch.autograd.grad(value.sum(), leaf)[0])
-            values.append(value.detach())
+            values.append(value.detach().T)
         count = len(images)
         return torch.cat(values)[:count], torch.cat(gradients)[:count]
 
@@ -91,33 +99,43 @@ class Surrogate:
         return ((images + 1) / 2 - self.mean[:, None, None]) / self.std[:, None, None]
 
 
-def slots(count: int, fill: bool) -> Iterator[Tensor]:
-    """Places of `count` images, at most `SLOTS` at a time; the last ones are filled up by the last image."""
-    for start in range(0, count, SLOTS):
-        end = start + SLOTS if fill else min(start + SLOTS, count)
+def slots(count: int, size: int, fill: bool) -> Iterator[Tensor]:
+    """Places of `count` images, `size` at a time; the last ones are filled up by the last image, if told."""
+    for start in range(0, count, size):
+        end = start + size if fill else min(start + size, count)
         yield torch.arange(start, end).clamp(max=count - 1)
 
 
-def loss_gradients(network: nn.Module, weights: SurrogateWeights, images: Tensor, labels: Tensor) -> Tensor:
-    """Gradients [b, parameters] of the cross-entropies of images [b, views, 3, s, s] of classes [b].
+def loss_gradients(
+    network: nn.Module, weights: Sequence[SurrogateWeights], images: Tensor, labels: Tensor
+) -> Tensor:
+    """Gradients [checkpoints, b, parameters] of cross-entropies of images [b, views, 3, s, s], classes [b].
 
     The loss is the mean over the views. Differentiable in the images; parameters are in the order of
     `weights`.
     """
 
-    def loss(parameters: Mapping[str, Tensor], views: Tensor, label: Tensor) -> Tensor:
-        logits = functional_call(network, (parameters, weights.buffers), (views,))
+    def loss(parameters: Named, buffers: Named, views: Tensor, label: Tensor) -> Tensor:
+        logits = functional_call(network, (parameters, buffers), (views,))
         return F.cross_entropy(logits, label.expand(len(views)))
 
-    found = vmap(grad(loss), in_dims=(None, 0, 0))(weights.parameters, images, labels)
-    return torch.cat([found[name].flatten(1) for name in weights.parameters], 1)
+    over_images = vmap(grad(loss), in_dims=(None, None, 0, 0))
+    over_checkpoints = vmap(over_images, in_dims=(0, 0, None, None))
+    parameters, buffers = (_stack(parts) for parts in zip(*weights, strict=True))
+    found = over_checkpoints(parameters, buffers, images, labels)
+    return torch.cat([found[name].flatten(2) for name in parameters], 2)
+
+
+def _stack(parts: Sequence[Named]) -> dict[str, Tensor]:
+    """Tensors of the same names, stacked."""
+    return {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
 
 
 def mean_gradient(network: nn.Module, weights: SurrogateWeights, images: Tensor, label: int) -> Tensor:
     """Mean gradient [parameters] of the cross-entropies of a class's standardised images [n, 3, s, s]."""
     parts = images.split(CHUNK)
     labels = torch.tensor([label], device=images.device)
-    found = (loss_gradients(network, weights, part[None], labels)[0] * len(part) for part in parts)
+    found = (loss_gradients(network, [weights], part[None], labels)[0, 0] * len(part) for part in parts)
     return sum(found) / len(images)
 
 

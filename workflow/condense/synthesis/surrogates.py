@@ -43,7 +43,7 @@ def open_surrogate(
     say(f"the surrogate guides as it was after epochs {', '.join(map(str, chosen))}")
     checkpoints = [Checkpoint(real.weights(epoch), real.of(epoch, names)) for epoch in chosen]
     labels = {name: student.classes.index(name) for name in names}
-    return Surrogate(student.network, checkpoints, real.mean, real.std), labels
+    return Surrogate(student.network, checkpoints, real.mean, real.std, settings.gradients_at_once), labels
 
 
 class _RealGradients:
