@@ -141,10 +141,10 @@ def k_means(points: Tensor, count: int, draws: Generator) -> tuple[Tensor, Tenso
     A centre that loses all its points stays where it is, with no share.
     """
     centres = points[torch.randperm(len(points), generator=draws)[:count].to(points.device)]
-    nearest = torch.zeros(0)
+    nearest = None
     for _ in range(LLOYD):
         found = distances(points[None], centres[None])[0].argmin(1)
-        if torch.equal(found, nearest):
+        if nearest is not None and torch.equal(found, nearest):
             break
         nearest = found
         members = [points[nearest == number] for number in range(count)]
