@@ -106,7 +106,7 @@ def test_without_real_data_no_real_image_is_asked_for(changed):
         {"mode": "fast", "passes": 2},
         {"level": "input"},
         {"start": "jitter"},
-        {"shared_projector": True},
+        {"projectors": "one"},
         {"draws": 2},
         {"keep_norm": False},
         {"align": False},
@@ -115,7 +115,7 @@ def test_without_real_data_no_real_image_is_asked_for(changed):
         {"data": False, "templates": 5, "occupation": 1.0},
         {"data": False, "templates": 5, "template_mean": 0.0},
         {"data": False, "templates": 5, "template_deviation": 0.0},
-        {"data": False, "templates": 5, "shared_projector": False},
+        {"data": False, "templates": 5, "projectors": "own"},
     ],
 )
 def test_every_setting_changes_the_images(changed):

@@ -72,8 +72,8 @@ class NoiseOptimisation(Synthesis):
     )
     groups: int = setting(16, "Groups of the projector, which has 128 features for each.", gt=0)
     projector_seed: int = setting(0, "Seed of the projector and of what it is shown.", ge=0)
-    shared_projector: bool | None = setting(
-        None, "One projector for all classes; with real data each has its own when none."
+    projectors: Literal["own", "one"] | None = setting(
+        None, "Each class has its own projector, or all have one; own with real data, else one, when none."
     )
     align: bool = setting(True, "Keep the alignment of features.")
     keep_norm: bool = setting(True, "Keep the term that holds the norm of the noise.")
@@ -111,7 +111,7 @@ class NoiseOptimisation(Synthesis):
     @property
     def one_projector(self) -> bool:
         """Whether all classes share a projector."""
-        return not self.data if self.shared_projector is None else self.shared_projector
+        return not self.data if self.projectors is None else self.projectors == "one"
 
 
 Making = Union[*Synthesis.__subclasses__()]
