@@ -1,6 +1,11 @@
 """Stage synthesise: made images as a subset, each a function of its class, number and settings alone."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -142,6 +147,30 @@ def test_an_interrupted_run_goes_on_to_the_same_images(tmp_path, words, monkeypa
     run(tmp_path, words, "cut")
     assert drawn == [NAMES[2]]
     assert pictures(tmp_path / "made" / "cut") == pictures(tmp_path / "made" / "all")
+
+
+def test_a_killed_job_goes_on_to_the_same_bytes(tmp_path, words):
+    words = [*words, "--steps", "400"]  # long enough to be killed in
+    run(tmp_path, words)
+    place = {
+        "index": "index.csv",
+        "made": "made",
+        "images": "made/cut",
+        "output": "cut.csv",
+        "state": "state",
+    }
+    named = [word for key, name in place.items() for word in (f"--{key}", str(tmp_path / name))]
+    command = [sys.executable, "-m", "condense", "synthesise", *map(str, words), "--budget", "4", *named]
+    path = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "workflow")}
+    with subprocess.Popen(command, env=path, stderr=subprocess.DEVNULL) as job:
+        while job.poll() is None and not [*(tmp_path / "state").glob("*.npz")]:
+            time.sleep(0.01)
+        job.kill()
+    assert job.returncode == -signal.SIGKILL and not (tmp_path / "cut.csv").exists()
+    done = subprocess.run(command, env=path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "images are there" in done.stderr
+    assert pictures(tmp_path / "made/cut") == pictures(tmp_path / "made/all")
+    assert sorted(file.name for file in (tmp_path / "made").iterdir()) == ["all", "cut"], "nothing is left"
 
 
 def test_images_that_are_not_finite_are_one_sentence(tmp_path, words, monkeypatch):

@@ -10,6 +10,7 @@ from PIL import Image
 from studies import StudyCopy
 
 MADE = {"kind": "samples", "generator": "dit", "steps": 4, "guidance": 1.5}
+DOPED = {"kind": "doped", "made": "samples", "made_budget": "6", "student": "small"}
 DIT = {
     "objective": "adm",
     "resolution": 8,
@@ -23,7 +24,8 @@ STUDENT = {"resolution": 8, "network": {"depth": 1, "width": 8}, "training": {"b
 def with_made(config: dict) -> None:
     """A study that makes images, trains on them, examines and appraises them."""
     config["images"]["validation"] = 0.25
-    config["methods"] |= {"full": {"kind": "full"}, "samples": MADE}
+    config["budgets"]["9"] = 3
+    config["methods"] |= {"full": {"kind": "full"}, "samples": MADE, "doped": DOPED}
     config["generators"]["dit"] = DIT
     config["students"] = {"small": STUDENT}
     config["seeds"] = [0, 1]
@@ -48,7 +50,8 @@ def study(tmp_path_factory) -> StudyCopy:
     """The tiny study with made images, run to its tables and a figure."""
     made = StudyCopy.create(tmp_path_factory.mktemp("made"))
     made.configure(with_made)
-    wanted = ("fid_6.csv", "accuracy_6.csv", "tables/appraised.md", "figures/chosen/samples/6.png")
+    wanted = ["fid_6.csv", "accuracy_6.csv", "tables/appraised.md", "figures/chosen/samples/6.png"]
+    wanted += ["subsets/doped/9.csv", "dope_trigger/label/small/samples/seed0.csv", "figures/occupancy.png"]
     done = made.run(*(f"results/{name}" for name in wanted))
     assert done.returncode == 0, done.stdout
     return made
@@ -67,9 +70,21 @@ def test_made_images_train_generators_and_students_and_are_appraised(study):
     assert "held-out images" in text and "two seeds and no interval" in text
 
 
+def test_a_made_set_is_topped_up_with_the_real_images_that_its_student_confuses(study):
+    results = study.folder / "results"
+    doped = pd.read_csv(results / "subsets/doped/9.csv")
+    assert doped.groupby("class")["made"].agg(["sum", "size"]).values.tolist() == [[2, 3]] * 3
+    made = pd.read_csv(results / "subsets/samples/6.csv")
+    assert set(made["path"]) < set(doped["path"])
+    gains = pd.read_csv(results / "dope_trigger/label/small/samples/seed0.csv")
+    assert len(gains) == 2, "a row for each budget"
+    cells = pd.read_csv(results / "occupancy/pixels/8/samples/6.csv")
+    assert len(cells)
+
+
 def test_each_replicate_makes_its_own_images_by_its_own_generator(study):
     made = study.folder / "results" / "synthesised"
-    files = {name: sorted((made / name).rglob("*.png")) for name in ("samples", "samples.1")}
+    files = {name: sorted((made / name / "6").rglob("*.png")) for name in ("samples", "samples.1")}
     assert [len(found) for found in files.values()] == [6, 6]
     with Image.open(files["samples.1"][0]) as image:
         assert image.size == (8, 8) and re.search(r"'seed': [1-9]", image.text["settings"])
