@@ -41,7 +41,10 @@ WILDCARDS = {
     "kind": "methods",
     "name": "d2c",
 }
-OTHERS = {"finetune": {"generator": "minimax"}}  # of rules that do not do for the ones above
+OTHERS = {
+    "finetune": {"generator": "minimax"},
+    "choose_groups": {"method": "s3"},
+}  # of rules that do not do for the ones above
 
 
 def methods(part: str) -> dict[str, list[str]]:
@@ -75,6 +78,7 @@ def config():
     config["images"]["validation"] = 0.1
     config["students"] = {"convnet-3": {"resolution": 64}}
     config["methods"]["full"] = {"kind": "full"}
+    config["methods"]["s3"] = {"kind": "groups", "drawn_by": "random", "encoder": "inception"}
     config["generators"]["minimax"] = {"finetune": {"generator": "dit-l-2"}}
     config["comparisons"]["10k"]["students"] = ["convnet-3"]
     return config

@@ -41,6 +41,7 @@ COMMANDS = {
     "dope": "synthesis.doping",
     "dope-trigger": "synthesis.dope_trigger",
     "occupancy": "synthesis.occupancy",
+    "choose-groups": "synthesis.choose_groups",
     "fetch-inception": "scoring.detect",
     "reference": "scoring.detect",
     "reference-batch": "scoring.image_sets",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from condense.config.groups import Groups
 from condense.config.methods import D2c, Selector
 from condense.config.synthesis import Synthesis
 
@@ -19,6 +20,9 @@ def mentions_of_method(
     """
     if method.encoder is not None:
         yield f"{where}.encoder", method.encoder, study.encoders
+    if isinstance(method, Groups):
+        drawing = [name for name, its in study.methods.items() if its.draws and not isinstance(its, Groups)]
+        yield f"{where}.drawn_by", method.drawn_by, drawing
     if isinstance(method, (D2c, Synthesis)):
         yield f"{where}.generator", method.generator, study.generators
         if not method.checkpoint:

@@ -22,6 +22,11 @@ class Selector:
     encoder: ClassVar[str | None] = None
     file: ClassVar[str | None] = None
 
+    @property
+    def draws(self) -> bool:
+        """Whether images are drawn by a seed of its own."""
+        return hasattr(self, "seed") and "seed" not in self.elsewhere()
+
     @classmethod
     def elsewhere(cls) -> set[str]:
         """Settings that another stage obeys than `select`."""

@@ -18,10 +18,15 @@ def name_of_seed(name: str, seed: int) -> str:
     return f"{name}.{seed}" if seed else name
 
 
+def name_of_group(name: str, number: int) -> str:
+    """Name of a method that draws one of several groups; the first group has the method's own."""
+    return f"{name}.group{number}" if number else name
+
+
 def replicate_of(name: str) -> tuple[str, int]:
     """The study's name of an encoder or a method, and the first seed that it stands for."""
-    written, _, seed = name.partition(".")
-    return written, int(seed or 0)
+    written, *rest = name.split(".")
+    return written, next((int(part) for part in rest if part.isdecimal()), 0)
 
 
 def _named(name: str) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from condense.config.doping import Doped
 from condense.config.encoders import Encoder
+from condense.config.groups import Groups
 from condense.config.guidance import InfluenceGuided, TransportGuided
 from condense.config.methods import Gadc, Selection
 from condense.config.objectives import SAMPLERS
@@ -14,7 +15,8 @@ from condense.config.options import setting, settings
 from condense.config.synthesis import Making as Unguided
 
 Making = Unguided | InfluenceGuided | TransportGuided
-Method = Selection | Making | Doped  # ways to choose images, to make them, and to mix both
+# ways to choose images, to make them, to mix both, and to choose among sets
+Method = Selection | Making | Doped | Groups
 
 # --- images ---------------------------------------------------------------------------------------------
 

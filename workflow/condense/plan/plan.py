@@ -12,6 +12,7 @@ from condense.base.arithmetic import VARIABLE
 from condense.base.errors import InputError
 from condense.config import document, faults, published, study
 from condense.config.doping import Doped
+from condense.config.groups import Groups
 from condense.config.methods import Gadc
 from condense.config.objectives import OBJECTIVES
 from condense.config.options import others
@@ -20,8 +21,9 @@ from condense.config.synthesis import Synthesis
 from condense.plan.files import Files
 from condense.plan.replicates import replicated
 from condense.plan.rule_inputs import RuleInputs
-from condense.plan.rule_options import RuleOptions, named
+from condense.plan.rule_options import RuleOptions
 from condense.plan.targets import Targets
+from condense.plan.words import named
 
 
 def environment(repository: str, arithmetic: str) -> str:
@@ -48,9 +50,9 @@ class Plan:
 
     def names(self, kind: str) -> str:
         """Closed list of names as a wildcard constraint."""
-        made, doped = (
+        made, doped, grouped = (
             [name for name, method in self.study.methods.items() if isinstance(method, kind_of)]
-            for kind_of in (Synthesis, Doped)
+            for kind_of in (Synthesis, Doped, Groups)
         )
         finetuned = [name for name, its in self.study.generators.items() if its.finetune]
         own = {
@@ -60,7 +62,8 @@ class Plan:
             "trained": [name for name in self.study.generators if name not in finetuned],
             "made": made,
             "doped": doped,
-            "chosen": [name for name in self.study.methods if name not in (*made, *doped)],
+            "grouped": grouped,
+            "chosen": [name for name in self.study.methods if name not in (*made, *doped, *grouped)],
         }
         names = own[kind] if kind in own else getattr(self.study, kind)
         return "|".join(name.replace(".", r"\.") for name in names) or "(?!x)x"  # no name: matches nothing

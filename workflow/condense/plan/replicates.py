@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from condense.base.seeds import seed_of
 from condense.config.doping import Doped
+from condense.config.groups import Groups
 from condense.config.methods import D2c, Selector
-from condense.config.names import name_of_seed
+from condense.config.names import name_of_group, name_of_seed
 from condense.config.settings import Encoder, Sampling
 from condense.config.study import Study
 from condense.config.synthesis import Synthesis
@@ -28,12 +29,14 @@ def replicated(study: Study) -> Study:
             found = method
             if name_of_seed(str(method.encoder), seed) in encoders:
                 found = replace(found, encoder=name_of_seed(method.encoder, seed))
-            if "draw" in study.vary and _draws(method):
+            if "draw" in study.vary and method.draws:
                 found = _again(found, seed)
             if "training" in study.vary:
                 found = _with_own_generator(found, seed)
             if found != method:
                 methods[name_of_seed(name, seed)] = found
+    _add_groups(study, methods)
+    for seed in filter(None, study.seeds):
         for name, method in study.methods.items():
             if (
                 isinstance(method, Doped)
@@ -80,9 +83,20 @@ def _with_own_student(method: Doped, seed: int, methods: dict[str, Selector], st
     return replace(method, made=made, student_seed=method.student_seed + seed * again)
 
 
-def _draws(method: Selector) -> bool:
-    """Whether a method draws images by a seed."""
-    return hasattr(method, "seed") and "seed" not in method.elsewhere()
+def _add_groups(study: Study, methods: dict[str, Selector]) -> None:
+    """Let each choice among groups name the method of its own replicate; add those that draw the groups."""
+    for name, method in study.methods.items():
+        if not isinstance(method, Groups):
+            continue
+        for seed in dict.fromkeys([0, *study.seeds]):
+            drawn_by = of_seed(methods, method.drawn_by, seed)
+            own = name_of_seed(name, seed)
+            if own in methods or drawn_by != method.drawn_by:
+                methods[own] = replace(methods.get(own, method), drawn_by=drawn_by)
+            drawing = methods[drawn_by]
+            for group in range(1, method.groups):
+                drawn = replace(drawing, seed=seed_of("group", drawing.seed, group) % LARGEST)
+                methods[name_of_group(drawn_by, group)] = drawn
 
 
 def _again(settings: Encoder | Selector, seed: int) -> Encoder | Selector:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from condense.config.learners import Learner
+from condense.config.names import name_of_group
 from condense.config.study import Study
 from condense.plan.doping_inputs import DopingInputs
 from condense.plan.files import Files
@@ -49,6 +50,18 @@ class RuleInputs(DopingInputs):
             files["surrogate_weights"] = self.files.surrogate(method)
             files["reference_index"] = INDEX
         return files
+
+    def choose_groups(self, method: str, budget: str) -> dict[str, str | list[str]]:
+        """Subsets of the methods that draw the groups; the classes of each shard; features, their encoder."""
+        chosen = self.study.methods[method]
+        groups = [name_of_group(chosen.drawn_by, number) for number in range(chosen.groups)]
+        features = f"results/embeddings/{chosen.encoder}/{{scatteritem}}.h5"
+        return {
+            "group": [f"results/subsets/{name}/{budget}.csv" for name in groups],
+            "index": self.files.shards("results/index/{scatteritem}.csv"),
+            "features": self.files.shards(features),
+            "encoder_file": f"results/encoders/{chosen.encoder}.safetensors",
+        }
 
     def _generator(self, method: str) -> dict[str, str]:
         """Weights of a method's generator, and the subset that the study trained it on."""

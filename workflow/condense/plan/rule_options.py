@@ -14,6 +14,7 @@ from condense.config.study import OWN_BUDGETS, Study
 from condense.plan.files import Files
 from condense.plan.layout import describe, describe_choice, table_layout
 from condense.plan.replicates import sampling_of, training_seed
+from condense.plan.words import as_options, joined, named
 
 
 class RuleOptions:
@@ -80,6 +81,12 @@ class RuleOptions:
         if "surrogate" in chosen.needs:
             words += arguments(self.study.images, start="dataset_")
         return joined(names, shlex.join(words))
+
+    def choose_groups(self, method: str, budget: str) -> str:
+        """The method's settings, without those that other stages obey."""
+        chosen = self.study.methods[method]
+        names = named(name=replicate_of(method)[0], budget_name=budget)
+        return joined(names, shlex.join(arguments(chosen, without=chosen.elsewhere())))
 
     def measure(self, method: str, budget: str) -> str:
         """Names of the subset, and the objective that it is measured by."""
@@ -229,22 +236,3 @@ class RuleOptions:
             file = chosen.weights or self.files.detector()["encoder"]
             return named(encoder=file, resize=chosen.resize)
         return named(**self.files.detector(head))
-
-
-def as_options(*settings: Any) -> str:
-    """Settings as command-line options."""
-    return shlex.join(word for item in settings for word in arguments(item))
-
-
-def named(**values: Any) -> str:
-    """Values as command-line options of their names, repeated where a name has a list of them."""
-    words = []
-    for name, value in values.items():
-        for one in value if isinstance(value, list) else [value]:
-            words += [f"--{name.replace('_', '-')}", str(one)]
-    return shlex.join(words)
-
-
-def joined(*options: str) -> str:
-    """Options one after the other; there may be none."""
-    return " ".join(words for words in options if words)

@@ -12,7 +12,7 @@ CHOICE = {  # measure: files under results/benchmarks
     "feature_seconds": ["embed/{encoder}/*.tsv", "classify/{encoder}/*.tsv"],
     "selection_seconds": [
         *("margins/{encoder}.tsv", "difficulty/{method}/*.tsv", "select/{method}/{budget}/*.tsv"),
-        "synthesise/{method}/{budget}/*.tsv",
+        *("synthesise/{method}/{budget}/*.tsv", "choose_groups/{method}/{budget}.tsv"),
     ],
 }
 USE: dict[Kind, dict[str, list[str]]] = {  # likewise

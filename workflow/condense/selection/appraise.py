@@ -1,6 +1,6 @@
 """Stage appraise: how near a subset comes to held-out images, in an encoder's features, untrained."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,16 +15,14 @@ from condense.base.gaussian import Moments
 from condense.base.hardware import describe
 from condense.base.memory import keep_freed_memory
 from condense.base.progress import say
-from condense.base.shards import open_shard, read_text
 from condense.base.tables import write_table
-from condense.encoders.detectors import Detector, open_detector
-from condense.images.decoding import decode
-from condense.images.sources import batches
-from condense.images.subset import MADE, Chosen, MadeFolder, by_class, read_subset
+from condense.encoders.detectors import open_detector
+from condense.images.subset import MADE, MadeFolder, by_class, read_subset
 from condense.scoring.frechet import frechet_distance
 from condense.scoring.manifold import compare
 from condense.scoring.memorisation import Copies
 from condense.scoring.neighbours import Points, nearest
+from condense.selection.embedded import features_of, read_embedded
 
 NEIGHBOURS, WIDE_NEIGHBOURS = 3, 5  # as for samples; one less than its images where a set is smaller
 
@@ -46,13 +44,13 @@ def appraise(
     keep_freed_memory()
     chosen = by_class(read_subset(subset, made=made))
     detector = open_detector(encoder, resize)
-    unseen = dict(_read([held_out], detector))
+    unseen = dict(read_embedded([held_out], detector))
     sets, rows = [], []
-    for name, (paths, values) in _read(features, detector):
+    for name, (paths, values) in read_embedded(features, detector):
         if name not in unseen:
             raise InputError(f"{held_out} has no image of class {name!r}; embed the validation images anew.")
         if own := chosen.pop(name, []):
-            mine = _features_of(own, paths, values, detector, made, subset)
+            mine = features_of(own, paths, values, detector, made, subset)
             sets.append((mine, unseen[name][1]))
             rows.append(appraise_class(mine, values, unseen[name][1], all(row.made for row in own)))
     if chosen or not sets:
@@ -133,35 +131,3 @@ def _together(sets: Sequence[tuple[Tensor, Tensor]]) -> dict[str, float]:
     right = (labels[index[:, 0]] == truth).double().mean().item()
     distance = frechet_distance(*(found.gaussian() for found in moments))
     return {"fid": distance, "nearest_accuracy": 100 * right}
-
-
-def _read(shards: Sequence[Path], detector: Detector) -> Iterator[tuple[str, tuple[list[str], Tensor]]]:
-    """Paths and features [n, d] of each class; InputError where another encoder made them."""
-    for path in shards:
-        with open_shard(path) as shard:
-            if shard.attrs["digest"] != detector.digest:
-                raise InputError(f"{path} holds features of another encoder than {detector.name}.")
-            for name, group in shard.items():
-                yield name, (read_text(group["paths"]), torch.from_numpy(group["features"][()]))
-
-
-def _features_of(
-    own: Sequence[Chosen], paths: Sequence[str], values: Tensor, detector: Detector, made: Path, origin: Path
-) -> Tensor:
-    """Features [m, d] of a class's images: known ones of real images, made images are embedded."""
-    place = {path: number for number, path in enumerate(paths)}
-    if missing := next((row.path for row in own if not row.made and row.path not in place), None):
-        raise InputError(f"{origin} names {missing}, which is not embedded; select anew.")
-    real = values[torch.tensor([place[row.path] for row in own if not row.made], dtype=torch.long)]
-    drawn = [made / row.path for row in own if row.made]
-    groups = [drawn[at : at + detector.batch] for at in range(0, len(drawn), detector.batch)]
-    read = batches(groups, lambda path: detector.prepare(decode(path, detector.preprocess.resize)))
-    return torch.cat([real, *(detector.encode(batch.pixels).cpu() for batch in _whole(read))])
-
-
-def _whole(read: Iterator[Any]) -> Iterator[Any]:
-    """Batches without unreadable images; InputError for the first of these."""
-    for batch in read:
-        if batch.unreadable:
-            raise InputError(f"{batch.unreadable[0][1]}: make the subset anew.")
-        yield batch
