@@ -11,7 +11,8 @@ from condense.config.learners import Kind, Run
 
 RESOURCES = Path(__file__).parents[1] / "resources"
 FILES: dict[Kind, str] = {"generator": "published.csv", "student": "published_accuracies.csv"}
-ORDER = ("GADC", "D2C", "DC", "DsCo")  # where two papers print a value, the first is meant
+# where two papers print a value, the first is meant
+ORDER = ("GADC", "D2C", "DC", "DsCo", "IMS3", "OT-DD")
 
 # by kind of learner: column of its file, and the key of the run's description that must equal it
 SAME: dict[Kind, dict[str, str]] = {

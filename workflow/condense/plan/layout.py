@@ -1,10 +1,9 @@
 """Layouts of the study's tables: their runs, and what makes the results of learners comparable."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import Any
 
-from condense.config.doping import Doped
 from condense.config.encoders import Encoder
 from condense.config.learners import Kind, Learner, Run
 from condense.config.metrics import COSTS
@@ -12,14 +11,9 @@ from condense.config.objectives import OBJECTIVES
 from condense.config.student import Student
 from condense.config.students import network_name, recipe_name
 from condense.config.study import Generator, Study
-from condense.config.synthesis import Synthesis
+from condense.plan.paper_names import published_kind
 from condense.plan.replicates import of_seed
 from condense.reporting.layout import Entry, TableLayout
-
-UNPRINTED = {  # settings of made sets that change no published value: names, seeds, sizes of pieces of work
-    *("kind", "generator", "trained_on", "generator_seed", "checkpoint", "seed", "batch"),
-    *("real", "projector_seed", "runs", "classes_at_once"),
-}
 
 
 def table_layout(study: Study, name: str) -> TableLayout:
@@ -133,29 +127,6 @@ def describe_choice(study: Study, method: str, budget: str) -> dict[str, Any]:
         "kind_of_method": published_kind(study, method),
         "images_per_class": study.budgets.get(own, ""),
     }
-
-
-def published_kind(study: Study, name: str) -> str:
-    """Kind of a method as papers print it; "" where no value is published for its settings.
-
-    Images are made by an imported generator with the papers' settings; a doped set is one of those, doped
-    as it was released. Without real data it has a name of its own.
-    """
-    method = study.methods[name]
-    if isinstance(method, Doped):
-        released = (method.scope, method.reference, method.after) == ("global", "teacher", 0)
-        return "doped" if released and published_kind(study, method.made) == "nopt" else ""
-    if not isinstance(method, Synthesis):
-        return method.kind
-    changed = {
-        item.name
-        for item in fields(method)
-        if item.name not in UNPRINTED and getattr(method, item.name) != item.default
-    }
-    free = changed == {"data"}
-    if not method.checkpoint or (changed and not free):
-        return ""
-    return f"{method.kind}-free" if free else method.kind
 
 
 def architecture(generator: Generator) -> str:
