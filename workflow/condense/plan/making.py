@@ -1,5 +1,8 @@
 """Operations of made images, by the settings that decide them."""
 
+from collections.abc import Iterator, Set
+
+from condense.config.groups import Groups
 from condense.config.guidance import Guiding
 from condense.config.study import Study
 from condense.config.synthesis import NoiseOptimisation, Synthesis
@@ -10,6 +13,19 @@ from condense.plan.student_needs import student_size
 BACKWARD = 2  # operations of a backward pass, in forward passes
 SECOND_ORDER = 6  # of a gradient of a gradient, likewise
 CHECKPOINTS = 4  # ASSUME: as many epochs of a surrogate guide as in IGD's release
+
+
+def makings(study: Study, chosen: Set[tuple[str, str]]) -> Iterator[tuple[Synthesis, str, int]]:
+    """Methods that make images for some (method, budget), and how many groups of the budget they draw."""
+    found = {}
+    for name, budget in chosen:
+        method = study.methods[name]
+        drawn = method.drawn_by if isinstance(method, Groups) else name
+        groups = method.groups if isinstance(method, Groups) else 1
+        found[drawn, budget] = max(groups, found.get((drawn, budget), 1))
+    for (name, budget), groups in found.items():
+        if isinstance(study.methods[name], Synthesis):
+            yield study.methods[name], budget, groups
 
 
 def making_operations(

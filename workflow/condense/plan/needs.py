@@ -12,7 +12,7 @@ from condense.config.settings import Network
 from condense.config.study import Study
 from condense.config.synthesis import Synthesis
 from condense.plan import sizes
-from condense.plan.making import making_operations
+from condense.plan.making import making_operations, makings
 from condense.plan.replicates import of_seed
 from condense.plan.student_needs import learning_operations, with_teachers
 from condense.scoring.metrics import REFERENCE_IMAGES
@@ -136,18 +136,15 @@ class Needs:
 
     def _synthesis(self) -> Iterator[Need]:
         """Images made by generators, each of the subset's budget; kept as PNG, at most their pixels."""
-        for name, budget in self.chosen:
-            method = self.study.methods[name]
-            if isinstance(method, Synthesis):
-                space = self.space(method.generator)
-                network = self._network(method.generator)
-                if method.checkpoint:
-                    network = sizes.generator_size(OFFICIAL, space.shape, self.classes, True)
-                made = self.study.budgets[budget]
-                real = self.images / self.classes / made
-                operations = making_operations(self.study, method, network, space, real, self.classes)
-                side = self.study.generators[method.generator].resolution
-                yield Need.of(self.classes * made, operations, 3 * side**2)
+        for method, budget, groups in makings(self.study, self.chosen):
+            space, made = self.space(method.generator), groups * self.study.budgets[budget]
+            network = self._network(method.generator)
+            if method.checkpoint:
+                network = sizes.generator_size(OFFICIAL, space.shape, self.classes, True)
+            real = self.images / self.classes / made
+            operations = making_operations(self.study, method, network, space, real, self.classes)
+            side = self.study.generators[method.generator].resolution
+            yield Need.of(self.classes * made, operations, 3 * side**2)
 
     def _latents(self) -> Iterator[Need]:
         """Latents of each subset that is trained on, and of its mirror images."""
