@@ -97,6 +97,22 @@ STAGES = {
     " --output {out}/batch.safetensors",
     "examine": "examine {images} --validation-index {made}/validation.csv"
     " --weights {made}/student.safetensors --output {out}/accuracy.csv --confusion {out}/confusion.csv",
+    "confusion": "confusion {index} {images} --student {made}/student.safetensors --state {out}/state"
+    " --output {out}/confusion.h5",
+    "surrogate": "learn {learnt32} --recipe igd-surrogate --evaluate-every 1 {sgd}"
+    " --no-keep-margin --output {out}/surrogate.safetensors",
+    "samples": "synthesise {making} --kind samples --images {out}/samples --output {out}/samples.csv",
+    "nopt": "synthesise {making} --kind nopt --iterations 3 --groups 1 --latents {made}/latents.h5"
+    " --images {out}/nopt --output {out}/nopt.csv",
+    "nopt without data": "synthesise {making} --kind nopt --no-data --templates 3 --iterations 3 --groups 1"
+    " --images {out}/free --output {out}/free.csv",
+    "igd": "synthesise {making} {surrogate} --kind igd --images {out}/igd --output {out}/igd.csv",
+    "otg": "synthesise {making} {surrogate} --kind otg --latents {made}/latents.h5"
+    " --images {out}/otg --output {out}/otg.csv",
+    "embed-validation": "embed-validation --index {made}/validation.csv {images}"
+    " --encoder {made}/fit.safetensors --state {out}/state --output {out}/held.h5",
+    "appraise": "appraise {subset} --features {features} --held-out {made}/held.h5"
+    " --encoder {made}/fit.safetensors --output {out}/appraisal.csv",
     "score sets of images": "score {made}/images --samples {made}/others --detector {made}/inception.pt"
     " --output {out}/sets.csv",
 }
@@ -109,6 +125,12 @@ PARTS = {
     "latents": "--latents {made}/latents.h5 --state-folder {out}/states",
     "learnt": "--source imagefolder --root {made}/images --validation 0.25 --index {made}/index.csv"
     " --validation-index {made}/validation.csv --resolution 16 --depth 2 --width 8 --batch 4 --epochs 2",
+    "learnt32": "--source imagefolder --root {made}/images --validation 0.25 --index {made}/index.csv"
+    " --validation-index {made}/validation.csv --resolution 32 --depth 2 --width 8 --batch 4 --epochs 2",
+    "making": "--index {made}/index.csv --weights {made}/generator.safetensors --steps 6 --budget 2"
+    " --state {out}/state --autoencoder-kind kl --autoencoder-path {made}/vae --made {out}",
+    "surrogate": "--surrogate-weights {made}/surrogate.safetensors --reference-index {made}/index.csv"
+    " --dataset-root {made}/images --dataset-validation 0.25 --checkpoints [0,1]",
     # AdamW divides even the gradient of a bias before a normalisation, which is rounding alone
     "sgd": "--optimiser sgd --learning-rate 0.01",
     "gadc": "--features {made}/embeddings.h5 --probabilities {made}/probabilities.h5 --kind gadc"
@@ -126,6 +148,7 @@ ROUNDED = {
     "difficulty",
     "finetune",
     "finetune as released",
+    *("samples", "nopt", "nopt without data", "igd", "otg"),
 }  # these compute in bfloat16
 
 
@@ -224,7 +247,7 @@ def test_every_module_that_asks_for_a_device_runs_here() -> None:
     reached = {COMMANDS[words.split()[0]] for words in STAGES.values()}
     parts = {"encoders.encoder", "encoders.detectors", "training.examples", "training.trainer"}
     parts |= {"training.workers", "training.history", "selection.objective", "selection.gadc", "base.compile"}
-    parts |= {"students.networks"}
+    parts |= {"students.networks", "synthesis.chain"}
     assert asking <= reached | parts
 
 
