@@ -116,7 +116,7 @@ def gradients(objective: str, device: torch.device) -> Tensors:
     net, labels = network(objective).to(device), latents.labels[:BATCH]
     time = torch.linspace(0, 0.9, BATCH) if objective == "flow" else torch.arange(BATCH) * 100
     parts = (latents.mean[:BATCH, 0].float(), normal(BATCH, *SHAPE, seed=9), time, labels)
-    batch = Batch(*(part.to(device) for part in (*parts, captions[labels], patches[:BATCH, 0])))
+    batch = Batch(*(part.to(device) for part in (*parts, labels, captions[labels], patches[:BATCH, 0])))
     with full_precision():
         losses(objective)(net, batch).mean().backward()
     return {name: value.grad for name, value in net.named_parameters()}

@@ -11,9 +11,9 @@ DIGESTS = {
     "encoder": "8920c620a6d13058",
     "subset": "2b89ef64c1000d2f",
     "flow": "2f4cf942a931c689",
-    "flow images": "243c6d9907b813dc",
+    "flow images": "8d4ea6a1d41e3ec9",
     "adm": "a51ca4a519b2d87d",
-    "adm images": "534f572e0510c0e8",
+    "adm images": "7da202ec7262dfd1",
 }
 
 

@@ -82,9 +82,7 @@ def test_an_edited_comment_reruns_nothing(study):
 
 def test_edited_prose_reruns_nothing(study):
     study.edit("training.train", "Latents of the subset, from", "The subset's latents, as of")
-    study.edit(
-        "training.train", "    began = time.monotonic()", "    say('Hello.')\n    began = time.monotonic()"
-    )
+    study.edit("training.latents", "    keep_freed_memory()", "    say('Hello.')\n    keep_freed_memory()")
     study.edit("config.settings", "Optimiser steps.", "Steps of the optimiser.")
     study.edit("images.index", "must read like 1-of-4", "must read as in 1-of-4")
     study.edit("encoders.embed", "import typer", "import cmath\nimport typer")
@@ -103,8 +101,8 @@ def test_one_more_way_to_choose_reruns_no_other(study):
     study.edit("selection.methods", '    "full": ', '    "first": each(plain.choose_all),\n    "full": ')
     study.edit(
         "config.methods",
-        "Method = ",
-        "@settings\nclass First(Selector):\n    kind: Literal['first']\n\n\nMethod = ",
+        "Selection = ",
+        "@settings\nclass First(Selector):\n    kind: Literal['first']\n\n\nSelection = ",
     )
     assert study.planned() == {}
 

@@ -25,10 +25,10 @@ rule import_checkpoint:
     """Turn an official DiT checkpoint into a generator."""
     output:
         "results/checkpoints/{kind}/{name}.safetensors",
-    wildcard_constraints:
-        kind="methods|generators",  # what of the study asks for it
     log:
         "logs/import_checkpoint/{kind}/{name}.log",
+    wildcard_constraints:
+        kind="methods|generators",  # what of the study asks for it
     conda:
         "../../envs/generate.yaml"
     threads: 1

@@ -8,7 +8,10 @@ rule confusion:
     input:
         unpack(
             lambda wildcards: PLAN.inputs.confusion(
-                wildcards.reference, wildcards.student, wildcards.budget, wildcards.seed
+                wildcards.reference,
+                wildcards.student,
+                wildcards.budget,
+                wildcards.seed,
             )
         ),
         student="results/students/{student}/{method}/{budget}/seed{seed}.safetensors",
@@ -16,12 +19,12 @@ rule confusion:
         index="results/index/{scatteritem}.csv",
     output:
         "results/confusion/{reference}/{student}/{method}/{budget}/seed{seed}/{scatteritem}.h5",
-    wildcard_constraints:
-        reference="label|teacher",
     log:
         "logs/confusion/{reference}/{student}/{method}/{budget}/seed{seed}/{scatteritem}.log",
     benchmark:
         "results/benchmarks/confusion/{reference}/{student}/{method}/{budget}/seed{seed}/{scatteritem}.tsv"
+    wildcard_constraints:
+        reference="label|teacher",
     conda:
         "../../envs/students.yaml"
     threads: 1
@@ -29,7 +32,7 @@ rule confusion:
         gpu=1,
     params:
         inputs=lambda wildcards, input: PLAN.flags(input, "subset"),
-        options=PLAN.options.relabel(),
+        options=PLAN.options.confusion(),
         state="results/state/confusion/{reference}/{student}/{method}/{budget}/seed{seed}/{scatteritem}",
         code=code("synthesis.confusion.confusion", *PLAN.unused()),
     shell:
@@ -45,18 +48,16 @@ rule dope:
     output:
         subset="results/selections/{method}/{budget}/{scatteritem}.csv",
         diagnostics="results/selections/{method}/{budget}/{scatteritem}.diagnostics.csv",
-    wildcard_constraints:
-        method=PLAN.names("doped"),
     log:
         "logs/dope/{method}/{budget}/{scatteritem}.log",
+    wildcard_constraints:
+        method=PLAN.names("doped"),
     conda:
         "../../envs/select.yaml"
     threads: 1
     params:
         inputs=lambda wildcards, input: PLAN.flags(input),
-        options=lambda wildcards: PLAN.options.select(
-            wildcards.method, wildcards.budget
-        ),
+        options=lambda wildcards: PLAN.options.dope(wildcards.method, wildcards.budget),
         code=code("synthesis.doping.dope"),
     shell:
         "exec python -m condense dope {params.inputs} {params.options}"
@@ -69,10 +70,10 @@ rule dope_trigger:
         lambda wildcards: PLAN.inputs.dope_trigger(**wildcards),
     output:
         "results/dope_trigger/{reference}/{student}/{method}/seed{seed}.csv",
-    wildcard_constraints:
-        reference="label|teacher",
     log:
         "logs/dope_trigger/{reference}/{student}/{method}/seed{seed}.log",
+    wildcard_constraints:
+        reference="label|teacher",
     conda:
         "../../envs/select.yaml"
     threads: 1

@@ -18,12 +18,12 @@ rule finetune:
     output:
         weights="results/generators/{generator}/{method}/{budget}/seed{seed}.safetensors",
         history="results/generators/{generator}/{method}/{budget}/seed{seed}.history.jsonl",
-    wildcard_constraints:
-        generator=PLAN.names("finetuned"),
     log:
         "logs/finetune/{generator}/{method}/{budget}/seed{seed}.log",
     benchmark:
         "results/benchmarks/finetune/{generator}/{method}/{budget}/seed{seed}.tsv"
+    wildcard_constraints:
+        generator=PLAN.names("finetuned"),
     priority: 1  # a long chain of jobs: begin it early
     conda:
         "../../envs/generate.yaml"

@@ -18,12 +18,12 @@ rule choose_groups:
         diagnostics=scatter.classes(
             "results/selections/{{method}}/{{budget}}/{scatteritem}.diagnostics.csv"
         ),
-    wildcard_constraints:
-        method=PLAN.names("grouped"),
     log:
         "logs/choose_groups/{method}/{budget}.log",
     benchmark:
         "results/benchmarks/choose_groups/{method}/{budget}.tsv"
+    wildcard_constraints:
+        method=PLAN.names("grouped"),
     conda:
         "../../envs/score.yaml"
     threads: 1

@@ -13,12 +13,12 @@ rule select:
     output:
         subset="results/selections/{method}/{budget}/{scatteritem}.csv",
         diagnostics="results/selections/{method}/{budget}/{scatteritem}.diagnostics.csv",
-    wildcard_constraints:
-        method=PLAN.names("chosen"),
     log:
         "logs/select/{method}/{budget}/{scatteritem}.log",
     benchmark:
         "results/benchmarks/select/{method}/{budget}/{scatteritem}.tsv"
+    wildcard_constraints:
+        method=PLAN.names("chosen"),
     conda:
         "../../envs/select.yaml"
     threads: 1

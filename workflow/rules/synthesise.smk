@@ -12,12 +12,12 @@ rule synthesise:
         subset="results/selections/{method}/{budget}/{scatteritem}.csv",
         diagnostics="results/selections/{method}/{budget}/{scatteritem}.diagnostics.csv",
         images=directory("results/synthesised/{method}/{budget}/{scatteritem}"),
-    wildcard_constraints:
-        method=PLAN.names("made"),
     log:
         "logs/synthesise/{method}/{budget}/{scatteritem}.log",
     benchmark:
         "results/benchmarks/synthesise/{method}/{budget}/{scatteritem}.tsv"
+    wildcard_constraints:
+        method=PLAN.names("made"),
     conda:
         "../../envs/synthesise.yaml"
     threads: 1

@@ -22,12 +22,12 @@ rule train:
         milestones=directory(
             "results/generators/{generator}/{method}/{budget}/seed{seed}.milestones"
         ),
-    wildcard_constraints:
-        generator=PLAN.names("trained"),
     log:
         "logs/train/{generator}/{method}/{budget}/seed{seed}.log",
     benchmark:
         "results/benchmarks/train/{generator}/{method}/{budget}/seed{seed}.tsv"
+    wildcard_constraints:
+        generator=PLAN.names("trained"),
     priority: 1  # the longest chain of jobs: begin it early
     conda:
         "../../envs/generate.yaml"

@@ -123,6 +123,14 @@ class RuleOptions:
         chosen = self.study.generators[generator].finetune
         return joined(as_options(chosen.own()), named(seed=training_seed(self.study, seed)))
 
+    def dope(self, method: str, budget: str) -> str:
+        """The method's settings, without those that other stages obey."""
+        return self.select(method, budget)
+
+    def confusion(self) -> str:
+        """The images."""
+        return as_options(self.study.images)
+
     def relabel(self) -> str:
         """The images."""
         return as_options(self.study.images)
