@@ -38,10 +38,12 @@ WILDCARDS = {
     "text_encoder": "flan-t5-xl",
     "table": "budgets",
     "which": "_10k",
+    "reference": "label",
     "kind": "methods",
     "name": "d2c",
 }
 OTHERS = {
+    "dope": {"method": "doped"},
     "finetune": {"generator": "minimax"},
     "choose_groups": {"method": "s3"},
 }  # of rules that do not do for the ones above
@@ -81,6 +83,9 @@ def config():
     config["methods"]["s3"] = {"kind": "groups", "drawn_by": "random", "encoder": "inception"}
     config["generators"]["minimax"] = {"finetune": {"generator": "dit-l-2"}}
     config["comparisons"]["10k"]["students"] = ["convnet-3"]
+    config["methods"]["samples"] = {"kind": "samples", "generator": "dit-l-2"}
+    doped = {"kind": "doped", "made": "samples", "made_budget": "10k", "student": "convnet-3"}
+    config["methods"]["doped"] = doped
     return config
 
 

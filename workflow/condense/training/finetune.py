@@ -59,11 +59,11 @@ def finetune(
         if group.count > 1:
             raise InputError("a finetuning looks at whole batches and runs in one process: start one.")
         stack.enter_context(locked(state_folder))
+        trainer, about = _prepared(start, latents, subset, finetuning, seed, group)
         names = {"seed": str(seed), "code": code("training.finetune.finetune")}
         files = {"start": start, "latents": latents, "subset": subset}
         identity = identity_of(names, files, [finetuning])
         folder = state_folder / key_of(identity, group)
-        trainer, about = _prepared(start, latents, subset, finetuning, seed, group)
         trainer.restore(take_up(folder, identity))
         steps = trainer.training.steps
         log = Log(trainer, steps, tensorboard)
