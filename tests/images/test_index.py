@@ -99,6 +99,8 @@ def test_a_file_that_is_not_an_index_is_named(tmp_path: Path) -> None:
     [
         "a/0.png,a,0",
         "../x.png,a,0,1",
+        "a/x.png,../a,0,1",
+        "a/x.png,..,0,1",
         "/x.png,a,0,1",
         "a/../../x.png,a,0,1",
         "a/0.png,a,x,1",

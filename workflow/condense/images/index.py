@@ -146,7 +146,7 @@ def each_row(*paths: Path) -> Iterator[Row]:
         try:
             for line in whole_rows(path, HEADER):
                 image, name, number, size = (line[column] for column in HEADER)
-                if not (is_below(image) and number.isdecimal() and size.isdecimal()):
+                if not (is_below(image) and is_below(name) and number.isdecimal() and size.isdecimal()):
                     raise ValueError(f"its line of {image!r} is none")
                 yield Row(image, name, int(number), int(size))
         except (OSError, ValueError) as error:
