@@ -173,6 +173,14 @@ def test_a_killed_job_goes_on_to_the_same_bytes(tmp_path, words):
     assert sorted(file.name for file in (tmp_path / "made").iterdir()) == ["all", "cut"], "nothing is left"
 
 
+def test_what_a_job_left_that_was_killed_while_it_wrote_is_removed(tmp_path, words):
+    (tmp_path / "made/.all.123.part/n01440764").mkdir(parents=True)
+    run(tmp_path, words)
+    run(tmp_path, [*words, "--seed", "1"])
+    assert [file.name for file in (tmp_path / "made").iterdir()] == ["all"]
+    assert len(pictures(tmp_path / "made/all")) == 12
+
+
 def test_images_that_are_not_finite_are_one_sentence(tmp_path, words, monkeypatch):
     monkeypatch.setitem(
         methods.MAKERS, "samples", lambda *given: [(NAMES[0], torch.full((1, 3, 8, 8), torch.nan))]

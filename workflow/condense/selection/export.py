@@ -13,6 +13,7 @@ import typer
 
 from condense.base.errors import InputError
 from condense.base.progress import say, track
+from condense.base.storage import replacing_folder
 from condense.base.tables import read_table, write_rows
 from condense.config.options import take
 from condense.config.settings import Images
@@ -82,12 +83,12 @@ def export(
         write_indices(paths, order, output)
     elif form == "imagefolder":
         names = _names_for_torchvision(rows, link)
-        with _replacing_folder(output) as folder:
+        with _new_folder(output) as folder:
             _place_images(rows, names, folder, opened, made, link)
     else:
         names = _names(rows)
         card = _card(method, subset.stem, settings, numbers, origin or _name(images))
-        with _replacing_folder(output) as folder:
+        with _new_folder(output) as folder:
             _place_images(rows, names, folder / "train", opened, made)
             told = [(name, *row[1:4]) for name, row in zip(names, rows, strict=True)]
             write_rows(folder / "train" / "metadata.csv", METADATA, told)
@@ -141,19 +142,12 @@ def _names_for_torchvision(rows: Sequence[Chosen], link: bool) -> list[str]:
 
 
 @contextmanager
-def _replacing_folder(output: Path) -> Iterator[Path]:
-    """Yield a new folder beside `output` that takes its name when all is well."""
+def _new_folder(output: Path) -> Iterator[Path]:
+    """Yield a folder that becomes `output` when all is well; InputError where something is there already."""
     if output.is_symlink() or output.is_file() or (output.exists() and any(output.iterdir())):
         raise InputError(f"{output} is there already: remove it or choose another output.")
-    beside = output.with_name(f".{output.name}.{os.getpid()}.part")
-    beside.mkdir(parents=True)
-    try:
-        yield beside
-        if output.exists():
-            output.rmdir()
-        beside.rename(output)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    with replacing_folder(output) as folder:
+        yield folder
 
 
 def _place_images(

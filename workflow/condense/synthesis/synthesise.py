@@ -4,8 +4,6 @@ An image depends on its class, its number, the settings and the images of its cl
 and batches change nothing but the last bits of float arithmetic.
 """
 
-import os
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,7 +20,7 @@ from condense.base.digest import code
 from condense.base.errors import InputError
 from condense.base.memory import keep_freed_memory
 from condense.base.progress import say
-from condense.base.storage import file_digest
+from condense.base.storage import file_digest, replacing_folder
 from condense.base.tables import write_rows
 from condense.config.options import take
 from condense.config.settings import Autoencoder, Images, Making
@@ -124,20 +122,17 @@ def _write_images(
     made: Path,
 ) -> list[Chosen]:
     """Decode and write the images, class/number.png, the folder as a whole; tell which there are."""
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     chosen = []
-    for target in classes:
-        (beside / target.name).mkdir(parents=True, exist_ok=True)
-        for number, latent in enumerate(drawn[target.name]):
-            pixels = to_pixels(chain.decode(latent[None]))[0]
-            own = about | {"class": target.name, "class_index": str(target.index), "number": str(number)}
-            file = f"{target.name}/{number:05d}.png"
-            Image.fromarray(pixels).save(beside / file, pnginfo=_text(own))
-            path = (folder / file).relative_to(made).as_posix()
-            chosen.append(Chosen(path, target.name, target.index, number, made=True))
-    shutil.rmtree(folder, ignore_errors=True)
-    beside.mkdir(parents=True, exist_ok=True)  # also where the shard has no class
-    beside.replace(folder)
+    with replacing_folder(folder) as beside:
+        for target in classes:
+            (beside / target.name).mkdir(parents=True)
+            for number, latent in enumerate(drawn[target.name]):
+                pixels = to_pixels(chain.decode(latent[None]))[0]
+                own = {"class": target.name, "class_index": str(target.index), "number": str(number)}
+                file = f"{target.name}/{number:05d}.png"
+                Image.fromarray(pixels).save(beside / file, pnginfo=_text(about | own))
+                path = (folder / file).relative_to(made).as_posix()
+                chosen.append(Chosen(path, target.name, target.index, number, made=True))
     return chosen
 
 
