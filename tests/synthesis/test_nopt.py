@@ -12,6 +12,7 @@ from condense.base.seeds import stream
 from condense.config.options import build
 from condense.config.synthesis import NoiseOptimisation
 from condense.diffusion.autoencoders import Pixels
+from condense.synthesis import stored_references
 from condense.synthesis.chain import Chain, Target
 from condense.synthesis.nopt import make_optimised
 from condense.synthesis.samples import draw_images
@@ -145,6 +146,15 @@ def test_latents_that_the_projector_cannot_take_are_one_sentence():
     small = Chain(network, (3, 4, 4), Pixels(), torch.device("cpu"), 4, 2.0)
     with pytest.raises(InputError, match="latents are 4 x 4"):
         dict(make_optimised(small, CLASSES, 2, settings, RealLatents(), {}))
+
+
+def test_what_an_edited_formula_was_compared_with_is_computed_anew(tmp_path, monkeypatch):
+    given = RealLatents()
+    given.references = tmp_path / "kept"
+    made(CLASSES[:1], given=given, runs=8)
+    monkeypatch.setattr(stored_references, "code", lambda start: f"edited {start}")
+    made(CLASSES[:1], given=given, runs=8)
+    assert len([*given.references.iterdir()]) == 2
 
 
 def test_latents_of_real_images_are_draws_of_their_posterior():

@@ -1,5 +1,6 @@
 """Guided samples as the chain draws them: the control of every other way to make images."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
@@ -28,9 +29,15 @@ def make_samples(
 
 def draw_images(chain: Chain, images: Sequence[tuple[str, int]], label: int, seed: int) -> Tensor:
     """Latents [b, c, h, w] of images (class, number) of one label: the chain from noise to the end."""
+    (last,) = deque(draw_steps(chain, images, label, seed), maxlen=1)
+    return last
+
+
+def draw_steps(chain: Chain, images: Sequence[tuple[str, int]], label: int, seed: int) -> Iterator[Tensor]:
+    """The same after each step."""
     noise = chain.noise(seed, images)
     labels = torch.full((len(images),), label, device=chain.device)
     x = noise()
     for index in reversed(range(chain.count)):
         x = chain.step(x, index, chain.predict(x, index, labels), noise() if index else None)
-    return x
+        yield x

@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from condense.base.artefacts import checksum, read_artefact, write_artefact
+from condense.base.digest import code
 from condense.base.errors import InputError
 from condense.base.seeds import seed_of, stream
 from condense.config.synthesis import NoiseOptimisation
@@ -16,6 +18,7 @@ from condense.synthesis.chain import Chain, Target
 from condense.synthesis.given import Given
 from condense.synthesis.projector import Projector
 from condense.synthesis.references import FeatureReference, align_with, levels, template
+from condense.synthesis.samples import draw_steps
 
 
 @torch.no_grad()
@@ -71,12 +74,8 @@ def _plain_samples(chain: Chain, target: Target, settings: NoiseOptimisation) ->
     RELEASE: there they start where the made images do; here they have noise of their own.
     """
     images = [(target.name, number) for number in range(settings.templates)]
-    noise = chain.noise(seed_of("template", settings.projector_seed), images)
-    labels = torch.full((len(images),), target.label, device=chain.device)
-    x = noise()
-    for index in reversed(range(1, chain.count)):
-        x = chain.step(x, index, chain.predict(x, index, labels), noise())
-        yield x
+    steps = draw_steps(chain, images, target.label, seed_of("template", settings.projector_seed))
+    return islice(steps, chain.count - 1)
 
 
 def _projector(chain: Chain, target: Target, settings: NoiseOptimisation) -> Projector:
@@ -97,7 +96,8 @@ def _stored(
     """A reference from the folder, else computed and kept there; a damaged file counts as none."""
     if folder is None:
         return compute()
-    key = ("reference", target.name, settings.projector_seed, settings.groups, settings.one_projector, *key)
+    made_by = code("synthesis.stored_references.reference_of")  # an edited formula has other references
+    key = (made_by, target.name, settings.projector_seed, settings.groups, settings.one_projector, *key)
     path = folder / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:20]}.safetensors"
     if path.exists():
         with suppress(InputError):
