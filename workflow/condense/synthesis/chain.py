@@ -70,9 +70,14 @@ class Chain:
         """Images [b, 3, h, w], about in [-1, 1]; differentiable where the latents require it."""
         return self.decoder.decode(latents)
 
-    def noise(self, seed: int, images: Sequence[tuple[str, int]]) -> Callable[[], Tensor]:
-        """Normal noise [b, *shape] of images (class, number): each call gives the next, first the start."""
-        streams = [stream("synthesise", seed, name, number) for name, number in images]
+    def noise(
+        self, seed: int, images: Sequence[tuple[str, int]], purpose: str = "synthesise"
+    ) -> Callable[[], Tensor]:
+        """Normal noise [b, *shape] of images (class, number): each call gives the next, first the start.
+
+        What the plain chain does not draw has a purpose of its own.
+        """
+        streams = [stream(purpose, seed, name, number) for name, number in images]
         return lambda: torch.stack([torch.randn(self.shape, generator=own) for own in streams]).to(
             self.device
         )

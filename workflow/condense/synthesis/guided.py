@@ -12,7 +12,6 @@ from torch import Tensor
 
 from condense.base.errors import InputError
 from condense.base.progress import say, track
-from condense.base.seeds import stream
 from condense.config.guidance import InfluenceGuided, TransportGuided
 from condense.synthesis.chain import Chain, Target
 from condense.synthesis.given import Given
@@ -82,15 +81,14 @@ class GuidedRun:
     settings: Settings
 
     def __post_init__(self) -> None:
-        images = [(target.name, self.number) for target in self.targets]
-        self.noise = self.chain.noise(self.settings.seed, images)
+        self.noise = self._noise()
         self.labels = torch.tensor([target.label for target in self.targets], device=self.chain.device)
         started = {
             name: guide.start(self.targets, self.number, self.before) for name, guide in self.guides.items()
         }
         self.moves = {name: move for name, move in started.items() if move is not None}
-        self.again = self._streams("repeat")  # noise that the plain chain does not have
-        self.ghost = Ghost(self.chain, self._streams("ghost")) if self.settings.ghost else None
+        self.again = self._noise("repeat")  # noise that the plain chain does not have
+        self.ghost = Ghost(self.chain, self._noise("ghost")) if self.settings.ghost else None
         self.sizes: dict[str, dict[int, Tensor]] = {}
 
     def draw(self) -> Tensor:
@@ -163,12 +161,10 @@ class GuidedRun:
                 "weaken its weight, or look at the generator and the surrogate."
             )
 
-    def _streams(self, purpose: str) -> Callable[[], Tensor]:
-        """Noise [b, c, h, w] of a purpose of its own, the next at each call."""
-        streams = [stream(purpose, self.settings.seed, target.name, self.number) for target in self.targets]
-        return lambda: torch.stack([torch.randn(self.chain.shape, generator=own) for own in streams]).to(
-            self.chain.device
-        )
+    def _noise(self, *purpose: str) -> Callable[[], Tensor]:
+        """Noise [b, c, h, w] of the images, the plain chain's or of a purpose of its own."""
+        images = [(target.name, self.number) for target in self.targets]
+        return self.chain.noise(self.settings.seed, images, *purpose)
 
 
 class Ghost:
