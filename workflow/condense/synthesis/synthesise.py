@@ -68,10 +68,10 @@ def synthesise(
     chain, about = open_chain(weights, method, autoencoder, device)
     rows = read_index(index)
     classes = targets({cls: found[0].class_index for cls, found in rows.items()}, about, weights)
-    looked_at = (surrogate_weights, reference_index, dataset)
-    given = Given(device, latents, references, file_digest(weights), *looked_at)
+    files = (weights, latents, surrogate_weights, reference_index)
+    seen = [path and file_digest(path) for path in files]
+    given = Given(device, latents, references, seen[0], surrogate_weights, reference_index, dataset)
     with resumable(state):
-        seen = [file_digest(path) for path in (weights, latents, surrogate_weights, reference_index) if path]
         known = (code("synthesis.synthesise.synthesise"), *seen, method, autoencoder, dataset, budget)
         drawn, seconds = _make(chain, classes, budget, method, given, rows, Finished(state, *known))
         about_all = {"method": name or method.kind, "settings": repr(asdict(method))}
