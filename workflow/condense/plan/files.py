@@ -53,6 +53,11 @@ class Files:
         """Name of the space that a generator works in."""
         return self.study.generators[generator].autoencoder or "pixels"
 
+    def latents(self, generator: str, method: str, budget: str) -> str:
+        """File of the latents of a subset, as a generator sees them."""
+        place = f"{self.space(generator)}/{self.study.generators[generator].resolution}"
+        return f"results/latents/{place}/{method}/{budget}.h5"
+
     def trained(self, generator: str) -> str:
         """The generator whose training a generator's weights come from."""
         borrowed = self.study.generators[generator].weights

@@ -1,6 +1,7 @@
 """Operations of made images, by the settings that decide them."""
 
 from collections.abc import Iterator, Set
+from itertools import pairwise
 
 from condense.config.groups import Groups
 from condense.config.guidance import Guiding
@@ -8,9 +9,9 @@ from condense.config.study import Study
 from condense.config.synthesis import NoiseOptimisation, Synthesis
 from condense.diffusion.adm import TIMES
 from condense.plan.sizes import Space, Workload
-from condense.plan.student_needs import student_size
+from condense.plan.student_needs import BACKWARD, student_size
+from condense.synthesis.projector import WIDTHS
 
-BACKWARD = 2  # operations of a backward pass, in forward passes
 SECOND_ORDER = 6  # of a gradient of a gradient, likewise
 CHECKPOINTS = 4  # ASSUME: as many epochs of a surrogate guide as in IGD's release
 
@@ -55,6 +56,6 @@ def making_operations(
 def _projector(groups: int, space: Space) -> float:
     """Operations of DsCo's projector on one latent."""
     channels, height, width = space.shape
-    first = 9 * channels * 16 * groups
-    others = sum(16 * into * 2 * into * groups / 4**n for n, into in enumerate((16, 32, 64), 1))
+    first = 9 * channels * WIDTHS[0] * groups
+    others = sum(16 * into * out * groups / 4**n for n, (into, out) in enumerate(pairwise(WIDTHS), 1))
     return 2 * height * width * (first + others)

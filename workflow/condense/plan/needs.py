@@ -127,22 +127,17 @@ class Needs:
         """Loss of every image at some times, by each generator that ranks."""
         for method in map(self.study.methods.get, self.methods):
             if isinstance(method, D2c):
-                name = method.generator
-                network = self._network(name)
-                if method.checkpoint:
-                    network = sizes.generator_size(OFFICIAL, self.space(name).shape, self.classes, True)
-                operations = TIMES * network.operations + self.space(name).encoding.operations
+                encoding = self.space(method.generator).encoding
+                operations = TIMES * self._network_of(method).operations + encoding.operations
                 yield Need.of(self.images, operations, FLOAT)
 
     def _synthesis(self) -> Iterator[Need]:
         """Images made by generators, each of the subset's budget; kept as PNG, at most their pixels."""
         for method, budget, groups in makings(self.study, self.chosen):
             space, made = self.space(method.generator), groups * self.study.budgets[budget]
-            network = self._network(method.generator)
-            if method.checkpoint:
-                network = sizes.generator_size(OFFICIAL, space.shape, self.classes, True)
             real = self.images / self.classes / made
-            operations = making_operations(self.study, method, network, space, real, self.classes)
+            network, count = self._network_of(method), self.classes
+            operations = making_operations(self.study, method, network, space, real, count)
             side = self.study.generators[method.generator].resolution
             yield Need.of(self.classes * made, operations, 3 * side**2)
 
@@ -229,6 +224,13 @@ class Needs:
         """Tokens and width of a generator's captions; none without."""
         encoder = self.study.recipe_of(name).text_encoder
         return encoder and sizes.text_size(self.study.text_encoders[encoder])
+
+    def _network_of(self, method: D2c | Synthesis) -> sizes.Workload:
+        """Parameters and operations of the generator that a method looks at, which may be an imported one."""
+        if method.checkpoint:
+            shape = self.space(method.generator).shape
+            return sizes.generator_size(OFFICIAL, shape, self.classes, True)
+        return self._network(method.generator)
 
     def _network(self, name: str) -> sizes.Workload:
         """Parameters of a generator, and the operations of a forward pass."""

@@ -42,10 +42,8 @@ class RuleInputs(DopingInputs):
         chosen = self.study.methods[method]
         files = self._generator(method)
         if "real" in chosen.needs:
-            generator = self.study.generators[chosen.generator]
             budget = self.study.budget_of(chosen.real, "")
-            place = f"{self.files.space(chosen.generator)}/{generator.resolution}"
-            files["latents"] = f"results/latents/{place}/{chosen.real}/{budget}.h5"
+            files["latents"] = self.files.latents(chosen.generator, chosen.real, budget)
         if "surrogate" in chosen.needs:
             files["surrogate_weights"] = self.files.surrogate(method)
             files["reference_index"] = INDEX
@@ -124,8 +122,7 @@ class RuleInputs(DopingInputs):
         """Latents of a subset, and what the generator's recipe attaches to them."""
         resolution = self.study.generators[generator].resolution
         recipe = self.study.recipe_of(generator)
-        space = self.files.space(generator)
-        files = {"latents": f"results/latents/{space}/{resolution}/{method}/{budget}.h5"}
+        files = {"latents": self.files.latents(generator, method, budget)}
         if recipe.text_encoder:
             files["captions"] = f"results/captions/{recipe.text_encoder}.h5"
         if recipe.feature_encoder:
@@ -135,8 +132,7 @@ class RuleInputs(DopingInputs):
 
     def finetune(self, generator: str, method: str, budget: str, seed: str) -> dict[str, str]:
         """Weights to start from, and latents of a subset."""
-        place = f"{self.files.space(generator)}/{self.study.generators[generator].resolution}"
-        latents = {"latents": f"results/latents/{place}/{method}/{budget}.h5"}
+        latents = {"latents": self.files.latents(generator, method, budget)}
         return self.files.start(generator, seed) | latents
 
     def generate(self, generator: str, method: str, budget: str, seed: str) -> str:
