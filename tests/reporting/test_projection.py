@@ -14,7 +14,7 @@ from condense.base.errors import InputError
 from condense.base.tables import write_table
 from condense.config import study
 from condense.plan.layout import table_layout
-from condense.reporting.footnotes import difference_over_seeds
+from condense.reporting.differences import Difference
 from condense.reporting.layout import TableLayout
 from condense.reporting.projection import project, tabulate
 
@@ -155,10 +155,10 @@ def test_seeds_become_mean_deviation_and_a_paired_interval(tmp_path):
 def test_the_paired_interval_is_students():
     first, second = pd.Series([1.0, 2.0, 4.0], index=[0, 1, 2]), pd.Series([2.0, 2.0, 2.0], index=[0, 1, 2])
     # mean 1/3, deviation 1.5275, t(0.975, 2) = 4.3027: half-width 3.7946
-    assert difference_over_seeds(first, second, 2) == (
+    assert Difference.between(first, second).words(2) == (
         "measured +0.33, 95% interval −3.46 to +4.13 over 3 seeds, not resolved from zero"
     )
-    assert difference_over_seeds(first[:2], second, 2) == "measured −0.50, two seeds and no interval"
+    assert Difference.between(first[:2], second).words(2) == "measured −0.50, two seeds and no interval"
 
 
 def tiny(**changes) -> study.Study:

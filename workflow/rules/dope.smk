@@ -50,6 +50,8 @@ rule dope:
         diagnostics="results/selections/{method}/{budget}/{scatteritem}.diagnostics.csv",
     log:
         "logs/dope/{method}/{budget}/{scatteritem}.log",
+    benchmark:
+        "results/benchmarks/dope/{method}/{budget}/{scatteritem}.tsv"
     wildcard_constraints:
         method=PLAN.names("doped"),
     conda:

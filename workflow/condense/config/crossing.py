@@ -84,8 +84,11 @@ class Table(Crossing):
     pairs: Distinct[Annotated[Distinct[str], Field(min_length=2, max_length=2)]] = Field(
         [], description="Pairs of methods whose difference over seeds is printed below the table."
     )
-    plot: Literal["images", "training_steps", "guidance"] | None = Field(
-        None, description="Draw the first metric against this, a line per method."
+    plot: Literal["images", "training_steps", "guidance", "grid"] | None = Field(
+        None, description="Draw the first metric against this, a line per method; or all of it as a grid."
+    )
+    control: str | None = Field(
+        None, description="Method over which each method's gain is told, column by column; a grid has one."
     )
     note: str = Field("", description="Footnote.")
 
@@ -101,6 +104,15 @@ class Table(Crossing):
         for kind in kinds:
             if not BY_KIND[kind].keys() & set(self.metrics):
                 raise ValueError(f"none of the metrics is one of a {kind}")
+        return self
+
+    @model_validator(mode="after")
+    def a_grid_compares_methods(self) -> "Table":
+        """A control is compared with the other rows, so that methods make these."""
+        if self.plot == "grid" and self.control is None:
+            raise ValueError("plot: grid needs a control, as in `control: random`")
+        if self.control is not None and self.rows != ["method"]:
+            raise ValueError("with a control the rows are methods: leave `rows` out")
         return self
 
     @model_validator(mode="after")
@@ -123,6 +135,17 @@ class Table(Crossing):
                     )
                 seen.add(cell)
         return self
+
+    @property
+    def drawn(self) -> str:
+        """Folder of its picture below results/figures."""
+        return "grids" if self.plot == "grid" else "tables"
+
+    @property
+    def judged(self) -> bool:
+        """Whether its sets are judged and trained on besides, so that ranks by both can be compared."""
+        kinds = {run.learner.kind for run in self.runs()}
+        return self.control is not None and "judge" in kinds and len(kinds) > 1
 
     def runs(self) -> list[Run]:
         """Each run, in order, each once; `budget` is the study's name of it."""

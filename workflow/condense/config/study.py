@@ -195,8 +195,10 @@ class Study(Closed):
                 yield f"tables.{name}.methods", run.method, known
                 yield f"tables.{name}.{kind}s", run.learner.name, self.learners()[kind]
                 yield f"tables.{name}.budgets", run.budget, self.budgets
-            for method in (method for pair in table.pairs for method in pair):
-                yield f"tables.{name}.pairs", method, [run.method for run in table.runs()]
+            methods = [run.method for run in table.runs()]
+            yield from ((f"tables.{name}.pairs", method, methods) for pair in table.pairs for method in pair)
+            if table.control is not None:
+                yield f"tables.{name}.control", table.control, methods
 
     def budget_of(self, method: str, budget: str) -> str:
         """Name of the budget in a method's paths: the study's, or the one that the method has."""

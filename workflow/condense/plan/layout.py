@@ -11,9 +11,11 @@ from condense.config.objectives import OBJECTIVES
 from condense.config.student import Student
 from condense.config.students import network_name, recipe_name
 from condense.config.study import Generator, Study
+from condense.plan.files import Files
+from condense.plan.making_files import making_files
 from condense.plan.paper_names import published_kind
 from condense.plan.replicates import of_seed
-from condense.reporting.layout import Entry, TableLayout
+from condense.reporting.layout import Entry, Making, TableLayout
 
 
 def table_layout(study: Study, name: str) -> TableLayout:
@@ -34,19 +36,33 @@ def table_layout(study: Study, name: str) -> TableLayout:
         vary=tuple(study.vary),
         entries=tuple(_entries(study, name)),
         learners=learners,
+        control=table.control or "",
+        making=_making(study, name) if table.control else {},
     )
 
 
 def _entries(study: Study, name: str) -> Iterator[Entry]:
-    """Runs of a table, in order."""
+    """Runs of a table, in order; no more of each than the table needs, as a command line has an end."""
+    costs = COSTS.keys() & set(study.tables[name].metrics)
     for run in study.tables[name].runs():
         chosen = study.methods.get(run.method)
         if chosen:
             own_budget = study.budget_of(run.method, run.budget)
-            choice = describe_choice(study, run.method, run.budget)
-            yield Entry(run, own_budget, dict(_paths(study, run.method)), chosen.needs, choice)
+            choice = describe_choice(study, run.method, run.budget) if study.published else {}
+            paths = dict(_paths(study, run.method)) if costs else {}
+            yield Entry(run, own_budget, paths, chosen.needs if costs else (), choice)
         else:
             yield Entry(run, "", {}, ())
+
+
+def _making(study: Study, name: str) -> dict[str, Making]:
+    """What making each set of a table takes, in the replicate of the first seed."""
+    files = Files(study)
+    sets = {(run.method, run.budget) for run in runs(study, name)}
+    return {
+        f"{method}/{budget}": making_files(files, files.method(method, study.seeds[0]), budget)
+        for method, budget in sorted(sets)
+    }
 
 
 def _paths(study: Study, method: str) -> Iterator[tuple[int, tuple[str, str]]]:

@@ -13,6 +13,7 @@ CHOICE = {  # measure: files under results/benchmarks
     "selection_seconds": [
         *("margins/{encoder}.tsv", "difficulty/{method}/*.tsv", "select/{method}/{budget}/*.tsv"),
         *("synthesise/{method}/{budget}/*.tsv", "choose_groups/{method}/{budget}.tsv"),
+        "dope/{method}/{budget}/*.tsv",
     ],
 }
 USE: dict[Kind, dict[str, list[str]]] = {  # likewise
@@ -55,14 +56,25 @@ def run_costs(
     peaks = []
     for measure, patterns in (CHOICE | USE[kind]).items():
         mine = [pattern for pattern in patterns if SHARED.get(pattern) in (None, *needs)]
-        files = [path for pattern in mine for path in sorted(folder.glob(pattern.format(**names)))]
-        tables = [pd.read_csv(path, sep="\t", na_values="-") for path in files]
-        if tables:
-            found[measure] = sum(float(table["s"].iloc[-1]) for table in tables)
-            peaks += [float(table["max_rss"].iloc[-1]) for table in tables]
+        jobs = _jobs(folder, [pattern.format(**names) for pattern in mine])
+        if jobs:
+            found[measure] = sum(float(job["s"]) for job in jobs)
+            peaks += [float(job["max_rss"]) for job in jobs]
     peaks = [peak for peak in peaks if peak == peak]  # short jobs end before they are measured
     found["peak_memory"] = max(peaks, default=None)
     used = [found[measure] for measure in ON_GPUS if measure in USE[kind]]
     if None not in used:
         found["gpu_hours"] = gpus * sum(used) / 3600
     return found
+
+
+def seconds(folder: Path, patterns: Sequence[str]) -> float | None:
+    """Seconds of all jobs whose benchmark files fit some patterns; None where no file fits any."""
+    jobs = _jobs(folder, patterns)
+    return sum(float(job["s"]) for job in jobs) if jobs or not patterns else None
+
+
+def _jobs(folder: Path, patterns: Sequence[str]) -> list[pd.Series]:
+    """Last row of each benchmark file that fits some patterns."""
+    files = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+    return [pd.read_csv(path, sep="\t", na_values="-").iloc[-1] for path in files]

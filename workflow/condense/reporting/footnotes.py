@@ -3,19 +3,17 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from condense.config.learners import Learner, Run
 from condense.config.metrics import METRICS, metrics_of
 from condense.config.published import notes as published_notes
+from condense.reporting.differences import Difference, signed
+from condense.reporting.gains import HOW, sentences
 from condense.reporting.layout import TableLayout
 from condense.reporting.learners import PRESENTATIONS
-from condense.reporting.scores import scores_of
+from condense.reporting.scores import metric_of
 
-LEVEL = 0.95  # of the intervals
-NUMBERS = ("no common seed", "one seed", "two seeds")
-FEWEST = len(NUMBERS)  # differences that an interval is computed from
 VARIED = {  # what a seed draws anew, as in a study's config
     "encoder": "fit of the encoder",
     "draw": "draw of the images",
@@ -34,6 +32,8 @@ def footnotes(
     every += _seeds(layout, records)
     for first, second in layout.pairs:
         every += _pair(layout, records, scores, first, second)
+    if layout.control:
+        every += [*sentences(records), HOW.format(layout.control)]
     if layout.published:
         every += [*_remarks(records), *published_notes(layout.name)]
         every.append("Published figures stand beside measured ones; –: not measured, or not published.")
@@ -116,35 +116,15 @@ def _pair(
         name = metrics_of(learner, layout.metrics)[0]
         metric = METRICS[name]
         pair = [Run(method, learner, budget) for method in (first, second)]
-        measured = [_measured(scores, run, own_budgets.get(run, ""), name) for run in pair]
+        measured = [metric_of(scores, run, own_budgets.get(run, ""), name) for run in pair]
         published = [_published(records, run, name) for run in pair]
         parts = []
         if all(values is not None for values in measured):
-            parts.append(difference_over_seeds(measured[0], measured[1], metric.digits))
+            parts.append(Difference.between(*measured).words(metric.digits))
         if layout.published and None not in published:
-            parts.append(f"published {_signed(published[0] - published[1], metric.digits)}")
+            parts.append(f"published {signed(published[0] - published[1], metric.digits)}")
         if parts:
             yield f"{first} less {second}, {metric.label}, {learner.name}, {budget}: {'; '.join(parts)}."
-
-
-def difference_over_seeds(first: pd.Series, second: pd.Series, digits: int) -> str:
-    """Mean of the differences at common seeds with its t interval, in words; series are indexed by seed."""
-    from scipy.stats import t
-
-    gaps = (first - second).dropna().to_numpy()
-    mean = _signed(float(gaps.mean()), digits) if len(gaps) else "–"
-    if len(gaps) < FEWEST:
-        return f"measured {mean}, {NUMBERS[len(gaps)]} and no interval"
-    half = t.ppf((1 + LEVEL) / 2, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps))
-    low, high = (_signed(float(end), digits) for end in (gaps.mean() - half, gaps.mean() + half))
-    verdict = "resolved" if abs(gaps.mean()) > half else "not resolved from zero"
-    return f"measured {mean}, {LEVEL:.0%} interval {low} to {high} over {len(gaps)} seeds, {verdict}"
-
-
-def _measured(scores: pd.DataFrame | None, run: Run, own_budget: str, metric: str) -> pd.Series | None:
-    """A metric of a run by seed, None where there is none."""
-    mine = scores_of(scores, run, own_budget)
-    return None if mine is None or metric not in mine else mine.set_index("seed")[metric]
 
 
 def _published(records: list[dict[str, Any]], run: Run, metric: str) -> float | None:
@@ -152,7 +132,3 @@ def _published(records: list[dict[str, Any]], run: Run, metric: str) -> float | 
     wanted = run.names() | {"metric": metric}
     record = next((record for record in records if wanted.items() <= record.items()), None)
     return None if record is None or pd.isna(record["published"]) else record["published"]
-
-
-def _signed(value: float, digits: int) -> str:
-    return f"{value:+.{digits}f}".replace("-", "−")

@@ -21,6 +21,14 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Making:
+    """Benchmark files, as patterns, of the jobs behind a subset: its own, and those that others share."""
+
+    own: tuple[str, ...]
+    shared: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class TableLayout:
     """A table: its keys, its runs in order, and by kind and name the descriptions of their learners."""
 
@@ -35,6 +43,8 @@ class TableLayout:
     vary: tuple[str, ...]  # what a seed draws anew, as in a study's config
     entries: tuple[Entry, ...]
     learners: Mapping[Kind, Mapping[str, Mapping[str, Any]]]
+    control: str = ""  # method over which gains are told; "" for none
+    making: Mapping[str, Making] = field(default_factory=dict)  # with a control, by `method/own budget`
 
     @classmethod
     def from_json(cls, text: str) -> "TableLayout":
@@ -61,4 +71,6 @@ class TableLayout:
 
     def learner(self, record: Mapping[str, Any]) -> Learner:
         """Learner of a row of the table as it is written: its name stands in the column of its kind."""
-        return next(Learner(kind, record[kind]) for kind in self.kinds if record[kind] in self.learners[kind])
+        return next(
+            Learner(kind, record[kind]) for kind in self.kinds if record.get(kind) in self.learners[kind]
+        )

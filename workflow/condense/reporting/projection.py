@@ -12,6 +12,8 @@ from condense.base.tables import read_table, write_table
 from condense.config.metrics import COSTS, metrics_of
 from condense.config.published import find_value
 from condense.reporting.cost import run_costs
+from condense.reporting.gains import COLUMNS as GAINS
+from condense.reporting.gains import add_gains
 from condense.reporting.layout import Entry, TableLayout
 from condense.reporting.learners import PRESENTATIONS
 from condense.reporting.scores import read_scores, scores_of
@@ -49,6 +51,8 @@ def project(layout: TableLayout, scores: pd.DataFrame | None, benchmarks: Path |
             mine = mine.assign(**_costs(mine, entry, layout.about(entry.run.learner), benchmarks))
         metrics = metrics_of(entry.run.learner, layout.metrics)
         rows += [_row(layout, entry, metric, mine) for metric in metrics]
+    if layout.control:
+        add_gains(layout, rows, scores, benchmarks)
     return pd.DataFrame(rows, columns=columns(layout))
 
 
@@ -59,6 +63,7 @@ def columns(layout: TableLayout) -> list[str]:
         *("table", "method", *layout.kinds, "budget", "metric", "status", "seeds", "mean", "std"),
         *("published", "difference", "published_source", "published_recipe", "published_note"),
         *dict.fromkeys(context),
+        *(GAINS if layout.control else ()),
     ]
 
 

@@ -24,3 +24,9 @@ def scores_of(scores: pd.DataFrame | None, run: Run, own_budget: str) -> pd.Data
         return None
     mine = scores[(scores[names.index] == names).all(axis=1)].drop_duplicates("seed")
     return mine if len(mine) else None
+
+
+def metric_of(scores: pd.DataFrame | None, run: Run, own_budget: str, metric: str) -> pd.Series | None:
+    """A metric of a run by seed; None where it was not measured."""
+    mine = scores_of(scores, run, own_budget)
+    return None if mine is None or metric not in mine else mine.set_index("seed")[metric].dropna()
