@@ -27,7 +27,7 @@
 #   labels/{student}/{method}/{budget}/seed{seed}.safetensors     soft ones, where teachers see each image once
 #   students/{student}/{method}/{budget}/seed{seed}.safetensors   after the best and the last epoch
 #   accuracies/{student}/{method}/{budget}/seed{seed}.csv         and who is taken for whom
-#   accuracy_{budget}.csv, fid_{budget}.csv, subsets.csv, tables/{table}.{csv,md,tex,html}, figures/, cards/, provenance.html, reproduce.md, report.zip   for people
+#   accuracy_{budget}.csv, fid_{budget}.csv, subsets.csv, tables/{table}.{csv,md,tex,html}, agreement/{table}.{csv,md,html}, figures/, cards/, provenance.html, reproduce.md, report.zip   for people
 #   config.yaml                                                   every setting of the study, defaults included
 
 import json
@@ -84,6 +84,7 @@ localrules:
     accuracies,
     table,
     tabulate,
+    agreement,
     fetch_inception,
     record_config,
 

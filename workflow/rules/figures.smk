@@ -132,6 +132,30 @@ rule plot_table:
         " --output {output.png} --output {output.svg} > {log} 2>&1"
 
 
+rule plot_grid:
+    """Draw a table that has a control as one picture of methods and uses."""
+    input:
+        "results/tables/{table}.csv",
+    output:
+        png=report(
+            "results/figures/grids/{table}.png",
+            caption="../report/grid.rst",
+            category="All uses: the grid",
+            labels={"page": "{table}: picture"},
+        ),
+        svg="results/figures/grids/{table}.svg",
+    log:
+        "logs/plot_grid/{table}.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    params:
+        code=code("reporting.grid_picture.plot_grid"),
+    shell:
+        "exec python -m condense plot-grid {input}"
+        " --output {output.png} --output {output.svg} > {log} 2>&1"
+
+
 rule plot_objective:
     """Draw the objective along greedy construction and exchange."""
     input:

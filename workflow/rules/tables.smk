@@ -1,5 +1,5 @@
-# Inputs: scores of runs. Outputs: results/fid_{budget}.csv, results/scores_{budget}.csv, results/tables/. Steps: gather
-# the rows of each comparison; project runs onto the tables of the config.
+# Inputs: scores of runs. Outputs: results/fid_{budget}.csv, results/scores_{budget}.csv, results/tables/,
+# results/agreement/. Steps: gather # the rows of each comparison; project runs onto the tables of the config; compare ranks by judges and by training.
 
 
 rule table:
@@ -61,3 +61,29 @@ rule tabulate:
         "exec python -m condense tabulate {input.scores} {params.options} --index {input.index}"
         " --benchmarks results/benchmarks --output {output.csv} --markdown {output.markdown}"
         " --latex {output.latex} --html {output.html} > {log} 2>&1"
+
+
+rule agreement:
+    """Compare the ranks of a table's sets by its judges with those by training on them."""
+    input:
+        lambda wildcards: PLAN.inputs.agreement(wildcards.table),
+    output:
+        csv="results/agreement/{table}.csv",
+        markdown="results/agreement/{table}.md",
+        html=report(
+            "results/agreement/{table}.html",
+            caption="../report/agreement.rst",
+            category="All uses: the grid",
+            labels={"page": "{table}: choosing without training"},
+        ),
+    log:
+        "logs/agreement/{table}.log",
+    conda:
+        "../../envs/base.yaml"
+    threads: 1
+    params:
+        options=lambda wildcards: PLAN.options.agreement(wildcards.table),
+        code=code("reporting.agreement.agreement"),
+    shell:
+        "exec python -m condense agreement {input} {params.options} --output {output.csv}"
+        " --markdown {output.markdown} --html {output.html} > {log} 2>&1"

@@ -200,6 +200,10 @@ class RuleInputs(DopingInputs):
         """Scores of every run of a table."""
         return self.files.scores(runs(self.study, table))
 
+    def agreement(self, table: str) -> list[str]:
+        """Scores of every run of a table."""
+        return self.tabulate(table)
+
     def plot_losses(self, budget: str) -> list[str]:
         """Histories of the trainings behind a comparison, each once."""
         trainings = [

@@ -209,6 +209,10 @@ class RuleOptions:
         """Layout of a table."""
         return named(layout=table_layout(self.study, table).to_json())
 
+    def agreement(self, table: str) -> str:
+        """Layout of a table."""
+        return self.tabulate(table)
+
     def plot_table(self, table: str) -> str:
         """What a table is drawn against."""
         return named(against=self.study.tables[table].plot)

@@ -38,6 +38,7 @@ class Targets:
             if self.study.rows(budget, kind)
         ]
         paths += [f"results/tables/{name}.csv" for name in self.study.tables]
+        paths += [f"results/agreement/{name}.csv" for name, its in self.study.tables.items() if its.judged]
         return paths + ["results/subsets.csv"] * bool(self.study.subsets)
 
     def cards(self) -> list[str]:
@@ -108,8 +109,9 @@ class Targets:
         """Tables and figures that belong to no comparison."""
         paths = ["results/provenance.html"]
         paths += [f"results/tables/{name}.html" for name in self.study.tables]
+        paths += [f"results/agreement/{name}.html" for name, its in self.study.tables.items() if its.judged]
         paths += [
-            f"results/figures/tables/{name}.png" for name, table in self.study.tables.items() if table.plot
+            f"results/figures/{its.drawn}/{name}.png" for name, its in self.study.tables.items() if its.plot
         ]
         if self.study.subsets:
             paths.append("results/subsets.csv")

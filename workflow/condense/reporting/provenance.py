@@ -121,7 +121,8 @@ def commands(study: studies.Study) -> str:
     ]
     targets += ["results/subsets.csv"] * bool(study.subsets)
     targets += [f"results/tables/{name}.csv" for name in study.tables]
-    targets += [f"results/figures/tables/{name}.png" for name, table in study.tables.items() if table.plot]
+    targets += [f"results/agreement/{name}.csv" for name, table in study.tables.items() if table.judged]
+    targets += [f"results/figures/{its.drawn}/{name}.png" for name, its in study.tables.items() if its.plot]
     targets += [f"results/report_{budget}.zip" for budget in study.comparisons] + ["results/report.zip"]
     lines += [f"| {target} | `snakemake {target} --cores all --directory $STUDY` |" for target in targets]
     return "\n".join([*lines, ""])
