@@ -79,7 +79,7 @@ def test_fewer_than_three_replicates_print_no_interval(seeds, words):
     table = project(layout(), scores(few))
     assert table["gain_low"].isna().all() and table["gain"].notna().sum() == 2
     (told,) = sentences(table.to_dict("records"))
-    assert told == f"sit-tiny, 100, FID: {words} and no interval, nothing is resolved."
+    assert told == f"{words.capitalize()} and no interval: nothing is resolved in any column."
 
 
 def test_the_sentences_stand_below_the_table():

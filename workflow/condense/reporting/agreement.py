@@ -19,7 +19,7 @@ from condense.reporting.scores import metric_of, read_scores
 from condense.reporting.typeset import STYLE
 
 DRAWS = 2000  # of the bootstrap
-FEWEST = 4  # methods that are ranked
+FEWEST = 6  # methods that are ranked: of fewer a bootstrap says nothing
 COLUMNS = (
     *("table", "budget", "judge", "measure", "learner", "metric"),
     *("methods", "seeds", "tau", "low", "high"),
@@ -136,12 +136,12 @@ def _notes(layout: TableLayout, rows: list[dict[str, Any]]) -> list[str]:
     """What the numbers are, and what their intervals cover."""
     methods, seeds = ([*dict.fromkeys(int(row[key]) for row in rows)] for key in ("methods", "seeds"))
     over = " or ".join(map(str, sorted(methods)))
-    times = " or ".join(map(str, sorted(seeds)))
+    times = "one seed" if seeds == [1] else f"{' or '.join(map(str, sorted(seeds)))} seeds"
     drawn = "methods and seeds" if max(seeds, default=1) > 1 else "methods alone, as there is one seed"
     return [
         "Kendall's tau-b between a measure of a set and what training on it gives, larger for better in "
         "both: 1 for the same order of methods, 0 for none, -1 for the reverse.",
-        f"Over {over} methods whose sets have the budget's size, by their means over {times} seeds; "
+        f"Over {over} methods whose sets have the budget's size, by their means over {times}; "
         f"{LEVEL:.0%} interval of a bootstrap that draws {drawn} ({DRAWS:,} draws). Bold: zero lies outside, "
         "which one in twenty would by chance. Methods are no random draw: an interval tells how much rests "
         "on single ones of these.",

@@ -9,7 +9,7 @@ import pandas as pd
 from condense.config.learners import KINDS, Run
 from condense.config.metrics import METRICS
 from condense.reporting.cost import seconds
-from condense.reporting.differences import LEVEL, NUMBERS, Difference
+from condense.reporting.differences import FEWEST, LEVEL, NUMBERS, Difference
 from condense.reporting.layout import TableLayout
 from condense.reporting.scores import metric_of
 
@@ -70,11 +70,18 @@ def by_column(rows: Sequence[dict[str, Any]]) -> dict[Column, list[dict[str, Any
 
 
 def sentences(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """What is resolved, a sentence per column; of columns in which nothing is compared there is none."""
-    for (learner, budget, metric), mine in by_column(rows).items():
-        compared = [row for row in mine if pd.notna(row.get("gain"))]
-        if compared:
-            yield f"{learner}, {budget}, {METRICS[metric].label}: {_resolved(compared)}."
+    """What is resolved, a sentence per column where something is compared; one for all without intervals."""
+    compared = {
+        column: found
+        for column, mine in by_column(rows).items()
+        if (found := [row for row in mine if pd.notna(row.get("gain"))])
+    }
+    most = max((int(row["gain_seeds"]) for mine in compared.values() for row in mine), default=0)
+    if compared and most < FEWEST:
+        yield f"{NUMBERS[most].capitalize()} and no interval: nothing is resolved in any column."
+        return
+    for (learner, budget, metric), mine in compared.items():
+        yield f"{learner}, {budget}, {METRICS[metric].label}: {_resolved(mine)}."
 
 
 def _resolved(rows: Sequence[Mapping[str, Any]]) -> str:

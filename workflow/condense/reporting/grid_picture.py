@@ -23,7 +23,9 @@ LEAST, MOST = 0.4, 0.94  # diameters of a circle, in cells: no difference, a res
 PALEST, DEEPEST = 0.04, 0.55  # of the colours, so that a number can be read on each
 LINE = 0.3  # height of a line of text below the picture, in cells
 WIDEST = 20  # cells of a block
+NARROWEST = 13.5  # likewise, so that the key has room
 SECONDS = 1.2  # width of a column of seconds, in cells
+KEY = f"gain over {{}} in half-widths of its {LEVEL:.0%} interval: 0, 0.5, 1 or more (resolved)"
 ARROWS = {1: " ↑", -1: " ↓", 0: ""}
 
 
@@ -38,7 +40,7 @@ def plot_grid(
     columns, blocks = by_column(rows), _blocks(by_column(rows), SECONDS * len(budgets))
     left = LETTER * max(map(len, methods)) + 0.5
     right = max(max(places.values()) for places in blocks) + 0.7
-    right = max(right, max(blocks[-1].values()) + 0.5 + GAP + SECONDS * len(budgets))
+    right = max(right, max(blocks[-1].values()) + 0.5 + GAP + SECONDS * len(budgets), NARROWEST)
     above = SMALL * max(len(_head(column, budgets)) for column in columns) + 1.3
     height = above + len(methods) + 0.4
     below = _text(rows, int((left + right) / SMALL * 1.1))
@@ -132,8 +134,8 @@ def _cell(panel: Any, x: float, y: float, row: dict[str, Any]) -> None:
         sure = certainty(row)
         diameter = LEAST + (MOST - LEAST) * min(1, sure)
         panel.add_patch(Circle((x, y), diameter / 2, **_look(colour, sure > 1)))
-    text = f"{row['mean']:.{METRICS[row['metric']].digits}f}"
-    panel.text(x, y, text, ha="center", va="center", fontsize=5.5)
+    text = f"{row['mean']:.{METRICS[row['metric']].digits}f}".replace("-", "−")
+    panel.text(x, y, text, ha="center", va="center", fontsize=5.5 if len(text) < 6 else 4.8)
 
 
 def certainty(row: dict[str, Any]) -> float:
@@ -176,16 +178,15 @@ def _key(panel: Any, y: float, control: str) -> None:
     for place in (0, 0.25, 0.5, 0.75, 1):
         panel.add_patch(Circle((x, y), 0.3, **_look(_colour(place), False)))
         x += 0.7
-    _told(panel, x - 0.2, y, "rank in the column, first to last")
+    x = _told(panel, x - 0.2, y, "rank in the column, first to last")
+    panel.add_patch(Rectangle((x - 0.3, y - 0.3), 0.6, 0.6, **_look("white", False)))
+    _told(panel, x + 0.5, y, "no interval")
     x, y = 0.5, y + 1.05
     for sure in (0, 0.5, 1):
         diameter = LEAST + (MOST - LEAST) * sure
         panel.add_patch(Circle((x, y), diameter / 2, **_look("white", sure == 1)))
         x += diameter / 2 + 0.6
-    words = f"gain over {control} in half-widths of its {LEVEL:.0%} interval: 0, 0.5, 1 or more (resolved)"
-    x = _told(panel, x - 0.2, y, words)
-    panel.add_patch(Rectangle((x - 0.3, y - 0.3), 0.6, 0.6, **_look("white", False)))
-    _told(panel, x + 0.5, y, "no interval")
+    _told(panel, x - 0.2, y, KEY.format(control))
 
 
 def _told(panel: Any, x: float, y: float, text: str) -> float:
