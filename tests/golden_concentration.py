@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from condense.diffusion.autoencoders import Pixels
@@ -18,9 +19,9 @@ LAYERS = ("projector", "bulk.0", "bulk.2", "bulk.4")
 
 def read(name: str) -> tuple[dict[str, Tensor], dict]:
     """Tensors of a golden file and its settings."""
-    with safe_open(FOLDER / f"{name}.safetensors", "pt") as file:
-        values = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        return values, json.loads(file.metadata()["settings"])
+    path = FOLDER / f"{name}.safetensors"
+    with safe_open(path, "pt") as file:
+        return load_file(path), json.loads(file.metadata()["settings"])
 
 
 def read_json(name: str) -> dict:

@@ -4,7 +4,7 @@ import json
 from functools import cache
 from pathlib import Path
 
-from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from condense.diffusion.difffit import scaled_blocks
@@ -17,8 +17,7 @@ FOLDER = Path(__file__).parent / "golden" / "finetuning"
 @cache
 def read(name: str) -> dict[str, Tensor]:
     """Tensors of a golden file."""
-    with safe_open(FOLDER / f"{name}.safetensors", "pt") as file:
-        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    return load_file(FOLDER / f"{name}.safetensors")
 
 
 def names() -> dict[str, dict]:

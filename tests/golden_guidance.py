@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from condense.diffusion.transformer import Size, Transformer
@@ -21,8 +21,7 @@ SCALE = 0.18215  # of the latents in `igd`
 
 @cache
 def golden(name: str) -> dict[str, Tensor]:
-    with safe_open(FOLDER / f"{name}.safetensors", "pt") as file:
-        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    return load_file(FOLDER / f"{name}.safetensors")
 
 
 def generator(dtype: torch.dtype) -> Transformer:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from condense.diffusion.embedders import Captions
@@ -18,10 +19,10 @@ ROUNDING = 7e-7  # a few roundings of float32
 
 @cache
 def golden(name: str) -> tuple[dict[str, Tensor], dict[str, int]]:
-    with safe_open(GOLDEN / f"{name}.safetensors", "pt") as file:
-        values = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    path = GOLDEN / f"{name}.safetensors"
+    with safe_open(path, "pt") as file:
         settings = {key: json.loads(value.lower()) for key, value in file.metadata().items()}
-    return values, settings
+    return load_file(path), settings
 
 
 def dit() -> Transformer:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -12,9 +13,9 @@ FOLDER = Path(__file__).parent / "golden" / "students"
 
 def read(name: str) -> tuple[dict[str, Tensor], dict]:
     """Tensors of a golden file and its settings."""
-    with safe_open(FOLDER / f"{name}.safetensors", "pt") as file:
-        values = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        return values, json.loads((file.metadata() or {}).get("settings", "{}"))
+    path = FOLDER / f"{name}.safetensors"
+    with safe_open(path, "pt") as file:
+        return load_file(path), json.loads((file.metadata() or {}).get("settings", "{}"))
 
 
 def near(found: Tensor, expected: Tensor, relative: float) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors import safe_open
+from safetensors.torch import load_file
 from test_objective import PLAIN, images
 
 from condense.base.errors import InputError
@@ -21,8 +21,7 @@ GOLDEN = Path(__file__).parents[1] / "golden/selection.safetensors"
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_released_procedure_is_reproduced_index_for_index(precision: str) -> None:
-    with safe_open(GOLDEN, "pt") as file:
-        golden = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    golden = load_file(GOLDEN)
     chosen = Gadc(epsilon=2.0, beta=10.0, confidence="candidate", precision=precision)
     built = Objective(golden["features"][None], golden["neg_log_prob"][None], chosen)
     path = greedy(built, 5)

@@ -31,14 +31,19 @@ def features_of(
     own: Sequence[Chosen], paths: Sequence[str], values: Tensor, detector: Detector, made: Path, origin: Path
 ) -> Tensor:
     """Features [m, d] of a class's images: known ones of real images, made images are embedded."""
-    place = {path: number for number, path in enumerate(paths)}
-    if missing := next((row.path for row in own if not row.made and row.path not in place), None):
-        raise InputError(f"{origin} names {missing}, which is not embedded; select anew.")
-    real = values[torch.tensor([place[row.path] for row in own if not row.made], dtype=torch.long)]
+    real = values[positions(paths, [row.path for row in own if not row.made], origin)]
     drawn = [made / row.path for row in own if row.made]
     groups = [drawn[at : at + detector.batch] for at in range(0, len(drawn), detector.batch)]
     read = batches(groups, lambda path: detector.prepare(decode(path, detector.preprocess.resize)))
     return torch.cat([real, *(detector.encode(batch.pixels).cpu() for batch in _whole(read))])
+
+
+def positions(paths: Sequence[str], chosen: Sequence[str], origin: Path) -> Tensor:
+    """Where chosen images int64 [m] stand among those of their class; InputError for one that does not."""
+    place = {path: number for number, path in enumerate(paths)}
+    if missing := next((path for path in chosen if path not in place), None):
+        raise InputError(f"{origin} names {missing}, which is not embedded; select anew.")
+    return torch.tensor([place[path] for path in chosen], dtype=torch.long)
 
 
 def _whole(read: Iterator[Any]) -> Iterator[Any]:

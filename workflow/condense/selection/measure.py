@@ -22,6 +22,7 @@ from condense.images.subset import Chosen, by_class, read_subset
 from condense.scoring.frechet import frechet_distance
 from condense.scoring.manifold import compare
 from condense.selection.candidates import ImageClass, open_features
+from condense.selection.embedded import positions
 from condense.selection.objective import Objective
 
 NEIGHBOURS, WIDE_NEIGHBOURS = 3, 5  # as for samples; one less than its images where a subset is smaller
@@ -72,7 +73,7 @@ def measure(
         own = chosen.pop(images.name, [])
         if not own:
             raise InputError(f"{subset} holds no image of class {images.name}; select anew.")
-        at = positions(images, [row.path for row in own if not row.made], subset)
+        at = positions(images.paths, [row.path for row in own if not row.made], subset)
         values = torch.from_numpy(images.features())
         nll = -torch.from_numpy(images.log_probability).double()
         added = made.get(images.name, (values[:0], nll[:0])) if made else None
@@ -135,7 +136,7 @@ def read_made(
     found = {}
     for images in _classes(features, probabilities):
         if paths := wanted.pop(images.name, []):
-            at = positions(images, paths, origin)
+            at = positions(images.paths, paths, origin)
             nll = -torch.from_numpy(images.log_probability).double()
             found[images.name] = torch.from_numpy(images.features())[at], nll[at]
     if lost := next((paths for paths in wanted.values() if paths), None):
@@ -174,14 +175,6 @@ def measure_class(
         wide = min(WIDE_NEIGHBOURS, len(features) - 1)
         found |= vars(compare(subset, features, min(NEIGHBOURS, len(subset) - 1), wide))
     return found
-
-
-def positions(images: ImageClass, paths: Sequence[str], origin: Path) -> Tensor:
-    """Where the chosen images stand in their class."""
-    place = {path: number for number, path in enumerate(images.paths)}
-    if missing := next((path for path in paths if path not in place), None):
-        raise InputError(f"{origin} names {missing}, which is not embedded; select anew.")
-    return torch.tensor([place[path] for path in paths], dtype=torch.long)
 
 
 def _classes(features: Sequence[Path], probabilities: Sequence[Path]) -> Iterator[ImageClass]:
