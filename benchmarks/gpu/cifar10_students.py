@@ -66,4 +66,4 @@ def learn(study: Study, name: str, count: int, seed: int, **given: object) -> Ou
     )
     seconds = once(call, study.place)
     about = read_artefact(output, "a student", only="-")[0]
-    return Outcome(about["last_accuracy"], note=f"{count} images, {epochs} epochs, {seconds:.0f} s")
+    return Outcome(about["last_accuracy"][0], note=f"{count} images, {epochs} epochs, {seconds:.0f} s")

@@ -34,6 +34,17 @@ def test_rows_are_means_and_sample_deviations_over_seeds_in_order():
     assert table["published_accuracy"].isna().all()
 
 
+def test_deviations_over_trainings_on_one_set_stand_apart_from_those_over_seeds(cifar10):
+    cifar10["students"]["convnet3"] |= {"trainings": 3}
+    table = {"columns": [], "metrics": ["accuracy"], "budgets": ["10"]} | cifar10["comparisons"]["10"]
+    layout = table_layout(Plan(cifar10 | {"seeds": [0, 1], "tables": {"t": table}}).study, "t")
+    scores = pd.DataFrame({"seed": [0, 1], "accuracy": [10.0, 14.0], "accuracy_trainings_std": [3.0, 4.0]})
+    scores = scores.assign(method="random", student="convnet3", budget="10", subset_images=100)
+    row = project(layout, scores).set_index("method").loc["random"]
+    assert row["mean"] == 12 and row["std"] == pytest.approx(8**0.5) and row["trainings"] == 3
+    assert row["trainings_std"] == pytest.approx(12.5**0.5)
+
+
 @pytest.fixture
 def cifar10():
     config = yaml.safe_load((ROOT / "examples/cifar10/config.yaml").read_text())

@@ -78,7 +78,8 @@ def test_a_table_holds_students_beside_generators(mixed, tmp_path):
     write_table(project(layout, every), tmp_path / "t.csv")
     table = read_table(tmp_path / "t.csv")
     assert [*table.columns[:5]] == ["table", "method", "generator", "student", "budget"]
-    assert table.columns[-1] == "network" and [*table.columns].count("labels") == 1
+    assert [*table.columns[-3:]] == ["network", "trainings", "trainings_std"]
+    assert [*table.columns].count("labels") == 1
     assert table["network"].fillna("").tolist() == ["", "", "resnet-ap-10", "resnet-ap-10"]
     assert table["mean"].tolist() == [4.0, 5.0, 60.0, 61.0]
     assert table["metric"].tolist() == ["fid", "fid", "accuracy", "accuracy"]

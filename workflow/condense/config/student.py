@@ -17,6 +17,11 @@ class Student(BaseModel):
     network: StudentNetwork = StudentNetwork()
     training: Annotated[StudentTraining, Field(discriminator="recipe")] = Dc()
     labels: Labels = Labels()
+    trainings: int = Field(
+        1,
+        gt=0,
+        description="Networks trained on each subset, in one job; a replicate's accuracy is their mean.",
+    )
 
     @model_validator(mode="before")
     @classmethod

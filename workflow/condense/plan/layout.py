@@ -110,6 +110,7 @@ def describe_generator(name: str, generator: Generator) -> dict[str, Any]:
 def describe_student(name: str, student: Student) -> dict[str, Any]:
     """A student: its network, recipe and labels, as papers name them."""
     epochs = student.training.epochs
+    again = student.trainings
     return {
         "network": network_name(asdict(student.network)),
         "origin": name,
@@ -117,6 +118,8 @@ def describe_student(name: str, student: Student) -> dict[str, Any]:
         "resolution": student.resolution,
         "labels": "soft" if student.labels.teachers else "hard",
         "epochs": f"{epochs} epochs" if isinstance(epochs, int) else "epochs by images per class",
+        "trainings": again,
+        "mean_of": f", mean of {again} trainings on each set" if again > 1 else "",
     }
 
 

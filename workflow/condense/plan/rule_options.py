@@ -136,10 +136,11 @@ class RuleOptions:
         return as_options(self.study.images)
 
     def learn(self, student: str, seed: str) -> str:
-        """The images; network, recipe and resolution of a student, and the seed of its training."""
+        """The images; network, recipe and resolution of a student, number and first seed of its trainings."""
         chosen = self.study.students[student]
         words = as_options(self.study.images, chosen.network, chosen.training)
-        return joined(words, named(resolution=chosen.resolution, seed=training_seed(self.study, seed)))
+        size = named(trainings=chosen.trainings, resolution=chosen.resolution)
+        return joined(words, size, named(seed=training_seed(self.study, seed)))
 
     def examine(self, student: str, method: str, budget: str, seed: str) -> str:
         """The images, and names of the run."""

@@ -45,7 +45,8 @@ def learning_operations(
     examined = sum(course.evaluates(done) for done in range(1, course.epochs + 1))
     held = _held_out(study.images, images)
     operations = views * (1 + BACKWARD) * size.operations + seen * taught + examined * held * size.operations
-    return views, operations, size.numbers
+    again = student.trainings
+    return again * views, again * operations, again * size.numbers
 
 
 def student_size(student: Student, classes: int) -> Workload:

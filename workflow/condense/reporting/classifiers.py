@@ -1,5 +1,7 @@
 """Stage figures: how students learnt, and which class they take for which."""
 
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -23,8 +25,9 @@ def plot_learning(
     for path in histories:
         student, method = path.parts[-4:-2]
         method = replicate_of(method)[0]
-        epochs = read_lines(path, ("epoch", "loss"), least=1)
-        rows.setdefault(student, {}).setdefault(method, []).append(epochs)
+        runs = rows.setdefault(student, {}).setdefault(method, [])
+        lines = read_lines(path, ("training", "epoch", "loss"), least=1)
+        runs.extend([*epochs] for _, epochs in groupby(lines, itemgetter("training")))
     with plot(output, max(1, len(rows)), 2, figsize=(PAGE, 2.4 * max(1, len(rows)))) as (_, panels):
         for (student, methods), (left, right) in zip(rows.items(), panels, strict=False):
             for number, (method, runs) in enumerate(methods.items()):

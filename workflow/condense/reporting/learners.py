@@ -35,9 +35,12 @@ PRESENTATIONS: dict[Kind, Presentation] = {
     ),
     "student": Presentation(
         compared=("accuracy", "last_accuracy"),
-        context=("images", "network", "recipe", "resolution", "labels", "device", "arithmetic"),
+        context=(
+            *("images", "network", "recipe", "resolution", "labels", "trainings", "trainings_std"),
+            *("device", "arithmetic"),
+        ),
         scored_by=("device", "arithmetic"),
-        settings="{network}, recipe {recipe}, {epochs}, {resolution} pixels, {labels} labels",
+        settings="{network}, recipe {recipe}, {epochs}, {resolution} pixels, {labels} labels{mean_of}",
         scoring="; trained on {device} ({arithmetic})",
         told=("labels",),
         printed=("accuracy",),

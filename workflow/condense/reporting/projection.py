@@ -16,7 +16,7 @@ from condense.reporting.gains import COLUMNS as GAINS
 from condense.reporting.gains import add_gains
 from condense.reporting.layout import Entry, TableLayout
 from condense.reporting.learners import PRESENTATIONS
-from condense.reporting.scores import read_scores, scores_of
+from condense.reporting.scores import read_scores, scores_of, within
 from condense.reporting.typeset import Sheet
 
 
@@ -77,6 +77,7 @@ def _row(layout: TableLayout, entry: Entry, metric: str, mine: pd.DataFrame | No
     if values is not None and len(values):
         row |= {"status": "measured", "seeds": len(values), "mean": values.mean()}
         row["std"] = values.std(ddof=1) if len(values) > 1 else None
+        row["trainings_std"] = within(mine, metric)
     if mine is not None:
         row["images"] = int(mine["subset_images"].iloc[0])
         if row["images"] and "images_seen" in about:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from condense.base.tables import read_table
@@ -15,6 +16,12 @@ def read_scores(paths: list[Path], *columns: str) -> pd.DataFrame:
     """
     common = ("method", "budget", "seed", "subset_images", *columns)
     return pd.concat([read_table(path, common) for path in paths], ignore_index=True)
+
+
+def within(scores: pd.DataFrame, metric: str) -> float | None:
+    """Deviation of a metric over the trainings on one set, pooled over seeds; None where each has one."""
+    deviations = scores.get(f"{metric}_trainings_std", pd.Series(dtype=float)).dropna()
+    return float(np.sqrt((deviations**2).mean())) if len(deviations) else None
 
 
 def scores_of(scores: pd.DataFrame | None, run: Run, own_budget: str) -> pd.DataFrame | None:

@@ -1,5 +1,6 @@
 """Images that students are trained and examined on: whole sets in memory, prepared once."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,10 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def digest(self) -> str:
+        """SHA-256 of images and labels, on the CPU."""
+        return hashlib.sha256(self.images.numpy().tobytes() + self.labels.numpy().tobytes()).hexdigest()
 
     def to(self, device: torch.device) -> "ImageSet":
         """Copy with the tensors on a device."""

@@ -1,7 +1,7 @@
 """Stage examine: accuracy of a trained student on held-out images, and what it takes for what."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import torch
@@ -18,7 +18,7 @@ from condense.config.students import network_name, recipe_name
 from condense.students.data import ImageSet, validation_set
 from condense.students.learn import ValidationIndex
 from condense.students.learner import predict
-from condense.students.student import TrainedStudent, read_student
+from condense.students.student import TrainedStudent, read_student, weights_name
 
 
 @take(images=Images)
@@ -28,7 +28,8 @@ def examine(
     images: Images,
     validation_index: ValidationIndex = None,
     confusion: Annotated[
-        Path | None, typer.Option(help="Images by their class (rows) and guess (columns), best epoch (CSV).")
+        Path | None,
+        typer.Option(help="Images by their class (rows) and guess (columns), best epochs (CSV)."),
     ] = None,
     method: Annotated[str, typer.Option(help="Name of the method whose images it was trained on.")] = "",
     student: Annotated[str, typer.Option(help="Name of the student.")] = "",
@@ -38,39 +39,54 @@ def examine(
     """Measure a student's accuracy on held-out images, after its best and its last epoch."""
     keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    best, last = (read_student(weights, which, device) for which in ("best", "last"))
-    data = validation_set(images, validation_index, best.preprocess).to(device)
-    if data.classes != best.classes:
+    first = read_student(weights, device=device)
+    data = validation_set(images, validation_index, first.preprocess).to(device)
+    if data.classes != first.classes:
         raise InputError(f"{weights} was trained on other classes than those of the validation images.")
-    about = best.about
-    counts = _confusion(best, data)
-    # the last epoch is often the best, or the only one that was evaluated
-    last_counts = counts if about["best_epoch"] == about["epochs"] else _confusion(last, data)
-    row = {
-        "method": method,
-        "student": student,
-        "budget": budget,
-        "seed": seed,
+    best, last = _counts(weights, first.about, data)
+    row = {"method": method, "student": student, "budget": budget, "seed": seed}
+    row |= _row(first, best, last) | {"validation_images": len(data)}
+    write_table(pd.DataFrame([row]), output)
+    if confusion is not None:
+        table = pd.DataFrame(sum(best).tolist(), columns=data.classes)
+        table.insert(0, "class", data.classes)
+        write_table(table, confusion)
+    say(f"accuracy {row['accuracy']:.2f}%, last epoch {row['last_accuracy']:.2f}% -> {output}")
+
+
+def _counts(weights: Path, about: dict[str, Any], data: ImageSet) -> tuple[list[Tensor], list[Tensor]]:
+    """Confusion of each training, after its best and after its last epoch."""
+    best, last = [], []
+    for number, epoch in enumerate(about["best_epoch"]):
+        names = [weights_name(which, number) for which in ("best", "last")]
+        trained = (read_student(weights, name, data.labels.device) for name in names)
+        best.append(_confusion(next(trained), data))
+        # the last epoch is often the best, or the only one that was evaluated
+        last.append(best[-1] if epoch == about["epochs"] else _confusion(next(trained), data))
+    return best, last
+
+
+def _row(student: TrainedStudent, best: list[Tensor], last: list[Tensor]) -> dict[str, Any]:
+    """Accuracies, means over the trainings, and what makes them comparable."""
+    about = student.about
+    accuracies, last_accuracies = (pd.Series([*map(_accuracy, counts)]) for counts in (best, last))
+    return {
         "subset_images": about["images"],
         "labels": about["labels"],
-        "accuracy": _accuracy(counts),
-        "last_accuracy": _accuracy(last_counts),
-        "best_epoch": about["best_epoch"],
+        "accuracy": accuracies.mean(),
+        "last_accuracy": last_accuracies.mean(),
+        "trainings": len(best),
+        "accuracy_trainings_std": accuracies.std(),  # none of one
+        "last_accuracy_trainings_std": last_accuracies.std(),
+        "best_epoch": ", ".join(map(str, about["best_epoch"])),
         "epochs": about["epochs"],
         "recipe": recipe_name(about["recipe"]),
         "network": network_name(about["network"]),
-        "resolution": best.preprocess.side,
-        "validation_images": len(data),
+        "resolution": student.preprocess.side,
         "device": about["device"],
         "arithmetic": about["arithmetic"],
         "gpus": int(about["device"] != "cpu"),
     }
-    write_table(pd.DataFrame([row]), output)
-    if confusion is not None:
-        table = pd.DataFrame(counts.tolist(), columns=data.classes)
-        table.insert(0, "class", data.classes)
-        write_table(table, confusion)
-    say(f"accuracy {row['accuracy']:.2f}%, last epoch {row['last_accuracy']:.2f}% -> {output}")
 
 
 def _confusion(student: TrainedStudent, data: ImageSet) -> Tensor:

@@ -17,6 +17,7 @@ from condense.base.errors import InputError, Unfinished
 from condense.base.hardware import describe
 from condense.base.memory import keep_freed_memory
 from condense.base.progress import say, track
+from condense.base.seeds import seed_of
 from condense.base.storage import file_digest, locked, replacing
 from condense.config.options import take
 from condense.config.recipes import Dc, StudentTraining
@@ -36,7 +37,7 @@ from condense.students.relabel import (
     read_labels,
     read_teacher,
 )
-from condense.students.student import write_student
+from condense.students.student import weights_name, write_student
 from condense.training import state
 from condense.training.loop import stop_signals
 
@@ -68,33 +69,58 @@ def learn(
         Path | None, typer.Option(help="Folder of the states from which an interrupted run goes on.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of initialisation, order and augmentation.", min=0)] = 0,
+    trainings: Annotated[int, typer.Option(help="Networks to train, each from its own seed.", min=1)] = 1,
     minutes: Annotated[float, typer.Option(help="Save and leave with status 75 after so long.")] = math.inf,
 ) -> None:
-    """Train a classifier on a subset and keep its best and its last epoch."""
+    """Train a classifier on a subset, once or several times, and keep its best and its last epoch."""
     began = time.monotonic()
     keep_freed_memory()
     soft = bool(teacher or soft_labels)
     _check_labels(soft, training.loss)
     data, validation, preprocess = _sets(images, training, resolution, subset, index, validation_index)
-    identity = {"resolution": str(resolution), "seed": str(seed), "code": code("students.learn.learn")}
-    identity |= {"images": _digest(data), "validation images": _digest(validation)}
-    identity |= {"labels": ", ".join(map(file_digest, [*(teacher or []), *filter(None, [soft_labels])]))}
-    identity |= {f"network.{key}": str(value) for key, value in asdict(network).items()}
-    identity |= {f"training.{key}": str(v) for key, v in asdict(training).items() if key not in MACHINE}
+    labels = [*(teacher or []), *filter(None, [soft_labels])]
+    common = {"resolution": str(resolution)} | _identity(data, validation, labels, network, training)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     data, validation = data.to(device), validation.to(device)
-    learner = _learner(data, network, training, preprocess, seed)
-    learner.teach = _teach(learner, teacher, soft_labels)
     states = state_folder or output.with_suffix(".state")
-    folder = states / hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+    own = [common | {"seed": str(own_seed)} for own_seed in training_seeds(seed, trainings)]
+    folders = [states / _key(identity) for identity in own]
+    runs: list[StudentTrainer] = []
     with locked(states):
-        _take_up(learner, folder, identity)
-        _advance(learner, validation, folder, identity, began + 60 * minutes)
+        for folder, identity in zip(folders, own, strict=True):
+            learner = _learner(data, network, training, preprocess, int(identity["seed"]))
+            learner.teach = _teach(learner, teacher, soft_labels)
+            _take_up(learner, folder, identity, folders)
+            _advance(learner, validation, folder, identity, began + 60 * minutes)
+            runs.append(learner)
+            if len(runs) < trainings:
+                state.save(folder, learner.step, learner.tensors(), identity)
         if history is not None:
-            _write_history(learner, history)
+            _write_history(runs, history)
         about = {"recipe": asdict(training), "seed": seed, "labels": "soft" if soft else "hard"}
-        _write(output, learner, network, preprocess, about)
-        _clear(folder)
+        _write(output, runs, network, preprocess, about)
+        for folder in folders:
+            _clear(folder)
+
+
+def training_seeds(seed: int, trainings: int) -> list[int]:
+    """Seeds of so many trainings on one set; the first is the seed itself."""
+    return [seed, *(seed_of("another training", seed, number) for number in range(1, trainings))]
+
+
+def _identity(
+    data: ImageSet, validation: ImageSet, labels: list[Path], network: StudentNetwork, training: Dc
+) -> dict[str, str]:
+    """What a state must have in common with a run, but for resolution and seed."""
+    identity = {"images": data.digest(), "validation images": validation.digest()}
+    identity |= {"labels": ", ".join(map(file_digest, labels)), "code": code("students.learn.learn")}
+    identity |= {f"network.{key}": str(value) for key, value in asdict(network).items()}
+    return identity | {f"training.{key}": str(v) for key, v in asdict(training).items() if key not in MACHINE}
+
+
+def _key(identity: dict[str, str]) -> str:
+    """Name of the folder of one training's states."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _clear(folder: Path) -> None:
@@ -139,11 +165,6 @@ def _sets(
     return data, validation, replace(preprocess, mean=scale[0], std=scale[1])
 
 
-def _digest(data: ImageSet) -> str:
-    """Digest of images and labels."""
-    return hashlib.sha256(data.images.numpy().tobytes() + data.labels.numpy().tobytes()).hexdigest()
-
-
 def _learner(
     data: ImageSet, network: StudentNetwork, training: Dc, preprocess: Preprocess, seed: int
 ) -> StudentTrainer:
@@ -167,13 +188,15 @@ def _teach(learner: StudentTrainer, teacher: list[Path] | None, soft_labels: Pat
     return soft_labels and read_labels(soft_labels, learner.data)
 
 
-def _take_up(learner: StudentTrainer, folder: Path, identity: dict[str, str]) -> None:
-    """Go on from the newest state of this run, if there is one; states of others are told."""
+def _take_up(learner: StudentTrainer, folder: Path, identity: dict[str, str], ours: list[Path]) -> None:
+    """Go on from the newest state of this training, if there is one; states of other runs are told."""
     for other, differing in state.relatives(folder, identity):
-        say(f"{other} holds states of another run (other {', '.join(differing)}), which are not taken up")
+        if other not in ours:
+            say(f"{other} holds states of another run (other {', '.join(differing)}), which are not taken up")
     if found := state.newest(folder, identity):
         learner.restore(*found)
-        say(f"going on from epoch {learner.epoch + 1} of {learner.course.epochs}")
+        if not learner.done:
+            say(f"going on from epoch {learner.epoch + 1} of {learner.course.epochs}")
 
 
 def _advance(
@@ -196,27 +219,32 @@ def _advance(
                 raise Unfinished(f"stopped after step {learner.step} of {steps}; {where}.")
 
 
-def _write_history(learner: StudentTrainer, path: Path) -> None:
-    """Write a row of loss, learning rate and, where it was taken, accuracy for each epoch."""
+def _write_history(runs: list[StudentTrainer], path: Path) -> None:
+    """Write a row for each training and epoch."""
     with replacing(path) as beside, beside.open("w") as file:
-        for epoch, row in enumerate(learner.history.tolist(), 1):
-            known = {name: value for name, value in zip(COLUMNS, row, strict=True) if not math.isnan(value)}
-            file.write(json.dumps({"epoch": epoch} | known) + "\n")
+        for number, learner in enumerate(runs):
+            for row in learner.rows():
+                file.write(json.dumps({"training": number} | row) + "\n")
 
 
 def _write(
     output: Path,
-    learner: StudentTrainer,
+    runs: list[StudentTrainer],
     network: StudentNetwork,
     preprocess: Preprocess,
     about: dict[str, Any],
 ) -> None:
     """Write the student's file and say what it is worth."""
-    last = learner.history[-1, COLUMNS.index("accuracy")].item()
-    about |= {"epochs": learner.epoch, "batch": learner.course.batch, "images": len(learner.data)}
-    about |= {"best_epoch": learner.best_epoch, "accuracy": learner.best_accuracy, "last_accuracy": last}
-    about |= {"device": learner.data.labels.device.type, "arithmetic": describe()}
-    weights = {"best": learner.best, "last": learner.examined.state_dict()} | learner.kept
-    write_student(output, network, preprocess, learner.data.classes, weights, **about)
-    best = f"{learner.best_accuracy:.2f}% after epoch {learner.best_epoch}"
-    say(f"accuracy {best}, {last:.2f}% after the last -> {output}")
+    first, weights = runs[0], {}
+    for number, learner in enumerate(runs):
+        weights[weights_name("best", number)] = learner.best
+        weights[weights_name("last", number)] = learner.examined.state_dict()
+    last = [learner.history[-1, COLUMNS.index("accuracy")].item() for learner in runs]
+    about |= {"epochs": first.epoch, "batch": first.course.batch, "images": len(first.data)}
+    about |= {"best_epoch": [learner.best_epoch for learner in runs]}
+    about |= {"accuracy": [learner.best_accuracy for learner in runs], "last_accuracy": last}
+    about |= {"device": first.data.labels.device.type, "arithmetic": describe()}
+    write_student(output, network, preprocess, first.data.classes, weights | first.kept, **about)
+    for learner, accuracy in zip(runs, last, strict=True):
+        best = f"{learner.best_accuracy:.2f}% after epoch {learner.best_epoch}"
+        say(f"accuracy {best}, {accuracy:.2f}% after the last")

@@ -1,7 +1,8 @@
 """One training of a student as a state that is advanced step by step, a function of (seed, step) alone."""
 
 import copy
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -92,6 +93,12 @@ class StudentTrainer:
             )
             torch._foreach_lerp_(average, current, 1 - course.chosen.ema)
         return loss.detach()
+
+    def rows(self) -> Iterator[dict[str, float]]:
+        """Number, loss, rate and, where it was taken, accuracy of each epoch that is done."""
+        for epoch, values in enumerate(self.history.tolist(), 1):
+            known = zip(COLUMNS, values, strict=True)
+            yield {"epoch": epoch} | {name: value for name, value in known if not math.isnan(value)}
 
     def check(self) -> None:
         """Stop at the first loss that is not finite; on a GPU this waits for it."""

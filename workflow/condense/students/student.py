@@ -27,6 +27,11 @@ class TrainedStudent:
     about: dict[str, Any]
 
 
+def weights_name(which: str, training: int = 0) -> str:
+    """Name in a student's file of the `best` or `last` weights of one of its trainings."""
+    return f"{which}-{training}" if training else which
+
+
 def write_student(
     path: Path,
     network: StudentNetwork,
@@ -35,14 +40,14 @@ def write_student(
     weights: Mapping[str, Mapping[str, Tensor]],
     **about: Any,
 ) -> None:
-    """Write `weights` by which they are (best, last) and name, and `about`: how they came to be."""
+    """Write `weights` by `weights_name` and name, and `about`: how they came to be."""
     about |= {"kind": KIND, "network": asdict(network), "preprocess": vars(preprocess), "classes": classes}
     tensors = {f"{which}.{name}": value for which, part in weights.items() for name, value in part.items()}
     write_artefact(path, about, tensors)
 
 
 def read_student(path: Path, which: str = "best", device: torch.device | str = "cpu") -> TrainedStudent:
-    """The network with its `best` or `last` weights, for use. Raises InputError for another file."""
+    """The network with the weights of a `weights_name`, for use. Raises InputError for another file."""
     about, tensors = read_artefact(path, "a student", only=f"{which}.")
     if about.get("kind") != KIND:
         raise InputError(f"{path} is not a student: give a file that `learn` wrote.")
