@@ -75,10 +75,9 @@ def learn(
     """Train a classifier on a subset, once or several times, and keep its best and its last epoch."""
     began = time.monotonic()
     keep_freed_memory()
-    soft = bool(teacher or soft_labels)
-    _check_labels(soft, training.loss)
-    data, validation, preprocess = _sets(images, training, resolution, subset, index, validation_index)
     labels = [*(teacher or []), *filter(None, [soft_labels])]
+    _check_labels(bool(labels), training.loss)
+    data, validation, preprocess = _sets(images, training, resolution, subset, index, validation_index)
     common = {"resolution": str(resolution)} | _identity(data, validation, labels, network, training)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     data, validation = data.to(device), validation.to(device)
@@ -97,10 +96,9 @@ def learn(
                 state.save(folder, learner.step, learner.tensors(), identity)
         if history is not None:
             _write_history(runs, history)
-        about = {"recipe": asdict(training), "seed": seed, "labels": "soft" if soft else "hard"}
+        about = {"recipe": asdict(training), "seed": seed, "labels": "soft" if labels else "hard"}
         _write(output, runs, network, preprocess, about)
-        for folder in folders:
-            _clear(folder)
+        _clear(folders)
 
 
 def training_seeds(seed: int, trainings: int) -> list[int]:
@@ -123,10 +121,11 @@ def _key(identity: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _clear(folder: Path) -> None:
+def _clear(folders: list[Path]) -> None:
     """Remove the states of a finished run, and their folders; those of other runs may be there."""
-    state.clear(folder)
-    for empty in (folder, folder.parent):
+    for folder in folders:
+        state.clear(folder)
+    for empty in (*folders, folders[0].parent):
         with suppress(OSError):
             empty.rmdir()
 
