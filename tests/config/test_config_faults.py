@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from condense.base.errors import InputError
-from condense.config import study
+from condense.config import networks, study
 from condense.config.encoders import PREPROCESSING
+from condense.encoders.pretrained import RELEASED
 from condense.images.preprocess import Preprocess
 from condense.plan.plan import Plan
 from sources import ROOT
@@ -57,12 +58,33 @@ def changed(config: dict, key: str, value: object) -> dict:
             {"kind": "samples", "generator": "dit-tiny"},
             "subsets.methods: random makes its images; compare it in a table by `judges`",
         ),
+        (
+            "encoders.cnn",
+            {"kind": "timm", "model": "mobilenetv2_101"},
+            "timm has no mobilenetv2_101; its nearest",
+        ),
+        (
+            "encoders.cnn",
+            {"kind": "torchvision", "model": "vgg11"},
+            "vgg11 is none of torchvision's encoders",
+        ),
+        (
+            "students",
+            {"a": {"resolution": 8, "network": {"depth": 4}}},
+            "students.a.network.depth: 4 blocks halve 8 pixels to none",
+        ),
+        (
+            "students",
+            {"a": {"resolution": 8, "network": {"architecture": "torchvision", "model": "resnet19"}}},
+            "students.a.network.model: torchvision has no resnet19; its nearest names are resnet",
+        ),
         ("comparisons.100.methods", [], "comparisons.100.methods"),
         ("shards", 1_000_000, "shards"),
         ("sample_shards", 1_000_000, "sample_shards"),
     ],
 )
 def test_a_contradiction_is_a_sentence_that_names_the_key(config, key, value, sentence):
+    config["images"]["validation"] = 0.2
     with pytest.raises(InputError, match=r"^config\.yaml: ") as caught:
         study.load(changed(config, key, value))
     assert sentence in str(caught.value) and "\n" not in str(caught.value)
@@ -100,3 +122,15 @@ def test_a_budget_that_no_comparison_has_is_named(config):
 
 def test_the_keys_of_preprocessing_are_those_that_images_go_through():
     assert [item.name for item in fields(Preprocess)] == [*PREPROCESSING]
+
+
+def test_names_of_networks_are_those_that_their_libraries_list():
+    import timm
+    from torchvision import models
+
+    assert {*timm.list_models()} <= networks.names("timm")
+    assert {*models.list_models(module=models)} <= networks.names("torchvision")
+    assert len(networks.names("timm")) < 2 * len(timm.list_models())
+    assert not networks.names("no_such_library") and not networks.unknown("no_such_library", "x")
+    assert not networks.unknown("timm", "resnet50.a1_in1k")
+    assert tuple(RELEASED) == networks.RELEASED

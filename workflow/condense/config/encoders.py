@@ -15,7 +15,7 @@ class Encoder:
         description="Where the network comes from; fid is the Inception of FID, for scoring only."
     )
     model: str | None = setting(
-        None, "timm: any model; torchvision: inception_v3, googlenet, resnet50 or resnet34."
+        None, "timm: any model; torchvision: inception_v3, googlenet, resnet50, resnet34, resnet18."
     )
     weights: str | None = setting(
         None, "Local weights (safetensors, or a PyTorch file); downloaded when none."

@@ -3,15 +3,20 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from condense.base.errors import InputError
+from condense.config.complaints import complain
 from condense.config.doping import Doped
+from condense.config.encoders import Encoder
 from condense.config.methods import Listed, Selector
+from condense.config.names import undefined
+from condense.config.networks import RELEASED, unknown
 from condense.config.objectives import OBJECTIVES
 from condense.config.settings import SIZES, Autoencoder, Recipe
+from condense.config.student import Student
 from condense.config.synthesis import Synthesis
 
 if TYPE_CHECKING:
@@ -27,34 +32,53 @@ def refuse(faults: Iterator[str]) -> None:
         raise InputError(f"config.yaml: {fault}.")
 
 
-def sentence(error: ValidationError) -> str:
+def sentence(error: ValidationError, config: Any) -> str:
     """One readable sentence for the first fault of a config."""
-    fault = error.errors()[0]
-    where = [str(part) for part in fault["loc"]]
-    if where[:1] == ["methods"]:
-        del where[2:3]  # the selector, which pydantic adds to the key
-    if where[:1] == ["students"] and where[2:3] == ["training"]:
-        del where[3:4]  # the recipe, likewise
-    key = ".".join(part for part in where if part != "[key]") or "the study"
-    if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    faults = [(_key(fault, config), fault) for fault in error.errors()]
+    first = faults[0][0]
+    # a value that may be of several kinds has faults of each: those that are met deepest tell most
+    found = max((key for key, _ in faults if key[: len(first)] == first), key=len)
+    mine = [fault for key, fault in faults if key == found]
+    fault, key = mine[0], ".".join(found)
+    if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument", "invalid_key"):
         return f"config.yaml: {key} is not a known key; correct its spelling or remove it."
     if fault["type"] in ("missing", "missing_argument"):
         return f"config.yaml: {key} is missing; add it."
-    if fault["type"] == "union_tag_not_found":
+    if fault["type"] == "union_tag_not_found" and isinstance(fault["input"], dict):
         former = fault["input"].get("select")  # the tag's name before version 0.3
         said = f"select is `kind` now: write `kind: {former}`" if former else "kind is missing; add it"
         return f"config.yaml: {key}.{said}."
     if fault["type"] == "union_tag_invalid":
-        tag, tags = fault["ctx"]["tag"], fault["ctx"]["expected_tags"]
-        name = fault["ctx"]["discriminator"].strip("'")
-        return f"config.yaml: {key}.{name}: '{tag}' is none of {tags}."
-    what = fault["msg"].removeprefix("Value error, ")
-    given = f" (given: {str(fault['input'])[:80]})" if where else ""
-    return f"config.yaml: {key}: {what}{given}."
+        return f"config.yaml: {key}.{complain(mine)}."
+    return f"config.yaml: {key + ': ' * bool(key)}{complain(mine)}."
+
+
+def _key(fault: Any, config: Any) -> tuple[str, ...]:
+    """Key of a fault as the config has it: without the kinds and tags that pydantic adds to its place."""
+    key, tagged = [], False
+    for at, part in enumerate(fault["loc"]):
+        inside = config if isinstance(config, dict) else {}
+        if isinstance(config, list | tuple):
+            inside = dict(enumerate(config))
+        is_tag = not tagged and part in (inside.get("kind"), inside.get("recipe"))
+        if is_tag and at + 1 < len(fault["loc"]):  # it may be the name of a setting too
+            tagged = True
+            continue
+        names = {str(name): name for name in inside}
+        if (name := str(part)) in names:
+            tagged, config = False, inside[names[name]]
+            key.append(name if names[name] == part else json.dumps(names[name], default=str))
+    if "missing" in fault["type"]:
+        key.append(str(fault["loc"][-1]))
+    return tuple(key)
 
 
 def contradictions(study: "Study") -> Iterator[str]:
     """Settings that do not fit each other: the key, the reason and what to do."""
+    for name, encoder in study.encoders.items():
+        yield from (f"encoders.{name}.{fault}" for fault in _of_encoder(encoder))
+    for name, student in study.students.items():
+        yield from (f"students.{name}.{fault}" for fault in _of_student(student))
     for name, autoencoder in study.autoencoders.items():
         yield from (f"autoencoders.{name}.{fault}" for fault in _of_autoencoder(autoencoder))
     for name, method in study.methods.items():
@@ -86,6 +110,21 @@ def balance(study: "Study", classes: int) -> Iterator[str]:
             )
 
 
+def _of_encoder(encoder: Encoder) -> Iterator[str]:
+    if encoder.kind == "torchvision" and encoder.model not in RELEASED:
+        yield f"model: {encoder.model} is none of torchvision's encoders: {', '.join(RELEASED)}"
+    elif encoder.kind == "timm" and (fault := unknown("timm", encoder.model)):
+        yield fault
+
+
+def _of_student(student: Student) -> Iterator[str]:
+    network = student.network
+    if network.model and (fault := unknown(network.architecture, network.model)):
+        yield f"network.{fault}"
+    if network.architecture == "convnet" and student.resolution >> network.depth == 0:
+        yield f"network.depth: {network.depth} blocks halve {student.resolution} pixels to none; lower it"
+
+
 def _of_method(study: "Study", method: Selector) -> Iterator[str]:
     if method.encoder and study.encoders[method.encoder].kind == "fid":
         yield f"encoder: {method.encoder} is for scoring only; name an encoder of another kind"
@@ -114,9 +153,7 @@ def _of_doped(study: "Study", method: Doped) -> Iterator[str]:
     made = [name for name, its in study.methods.items() if isinstance(its, Synthesis)]
     known = {"made": made, "made_budget": study.budgets, "student": study.students}
     unknown = [key for key, names in known.items() if getattr(method, key) not in names]
-    for key in unknown:
-        defined = ", ".join(known[key]) or "none"
-        yield f"{key} names '{getattr(method, key)}', which is not defined (defined: {defined})"
+    yield from (undefined(key, getattr(method, key), known[key]) for key in unknown)
     if not unknown and method.reference == "teacher" and not study.students[method.student].labels.teachers:
         yield f"reference is teacher, and student {method.student} has none; set it to label"
 
@@ -155,7 +192,7 @@ def _factor(autoencoder: Autoencoder) -> int:
     """Pixels per latent pixel, along a side."""
     config = _config(autoencoder)
     widths = config.get("block_out_channels") or config.get("encoder_block_out_channels")
-    return 2 ** (len(widths) - 1) if widths else FACTOR
+    return 2 ** (len(widths) - 1) if widths and isinstance(widths, list) else FACTOR
 
 
 def _config(autoencoder: Autoencoder) -> dict:

@@ -1,5 +1,6 @@
 """Names and lists of a study: which words a user may give, and that nothing is listed twice."""
 
+from collections.abc import Iterable
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field
@@ -27,6 +28,14 @@ def replicate_of(name: str) -> tuple[str, int]:
     """The study's name of an encoder or a method, and the first seed that it stands for."""
     written, *rest = name.split(".")
     return written, next((int(part) for part in rest if part.isdecimal()), 0)
+
+
+def undefined(where: str, name: str, defined: Iterable[str]) -> str:
+    """What is wrong with a key that names nothing which the study defines."""
+    known = ", ".join(defined) or "none"
+    if not name:
+        return f"{where} is missing; give a name that is defined (defined: {known})"
+    return f"{where} names '{name}', which is not defined (defined: {known})"
 
 
 def _named(name: str) -> str:

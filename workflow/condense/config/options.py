@@ -14,6 +14,7 @@ from functools import cache, wraps
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from condense.base.errors import InputError
+from condense.config.complaints import complain
 
 CLOSED = {"extra": "forbid", "validate_default": True, "allow_inf_nan": False}
 
@@ -72,14 +73,7 @@ def build(cls: Any, values: dict[str, Any], start: str = "") -> Any:
     try:
         return TypeAdapter(cls).validate_python(values)
     except ValidationError as error:
-        fault = error.errors()[0]
-        places = fault["loc"][1:] if len(members) > 1 else fault["loc"]
-        where = "--" + (start + "-".join(str(place) for place in places)).replace("_", "-")
-        if fault["type"] == "unexpected_keyword_argument":
-            raise InputError(f"{where} is no option of {fault['loc'][0]}; leave it out.") from None
-        if not places:  # a fault of several settings together
-            raise InputError(fault["msg"].removeprefix("Value error, ") + ".") from None
-        raise InputError(f"{where} {fault.get('input')!r}: {fault['msg']}.") from None
+        raise InputError(_sentence(error.errors(), len(members) > 1, start)) from None
 
 
 def take(*prefixed: str, **classes: Any) -> Callable[[Callable], Callable]:
@@ -109,7 +103,7 @@ def take(*prefixed: str, **classes: Any) -> Callable[[Callable], Callable]:
             built = {}
             for name, taken in fields.items():
                 values = {
-                    key.removeprefix(starts[name]): _parse(given[key], hint)
+                    key.removeprefix(starts[name]): _parse(key, given[key], hint)
                     for key, (hint, _) in taken.items()
                     if given[key] is not None
                 }
@@ -125,6 +119,18 @@ def take(*prefixed: str, **classes: Any) -> Callable[[Callable], Callable]:
     return decorate
 
 
+def _sentence(faults: list[Any], tagged: bool, start: str) -> str:
+    """One sentence for the first fault of options; where a tag chose their class, places begin with it."""
+    fault, places = faults[0], [fault["loc"][tagged:] for fault in faults]
+    if not places[0]:  # a fault of several settings together
+        return f"{complain([fault])}."
+    option = "--" + (start + str(places[0][0])).replace("_", "-")
+    if fault["type"] == "unexpected_keyword_argument":
+        return f"{option} is no option of {fault['loc'][0]}; leave it out."
+    mine = [fault for fault, place in zip(faults, places, strict=True) if place[:1] == places[0][:1]]
+    return f"{option} {complain(mine)}."
+
+
 @cache
 def _fields(cls: Any) -> dict[str, tuple[Any, dataclasses.Field]]:
     """Type and declaration of each field of a settings class; of a union the types of one name are joined."""
@@ -137,13 +143,16 @@ def _fields(cls: Any) -> dict[str, tuple[Any, dataclasses.Field]]:
     return found
 
 
-def _parse(value: Any, hint: Any) -> Any:
+def _parse(name: str, value: Any, hint: Any) -> Any:
     """Undo what a command line does to None, lists and mappings."""
     kinds = {get_origin(part) or part for part in _members(hint)}
     if value == "none" and type(None) in kinds:
         return None
     if kinds & {dict, list, tuple} and isinstance(value, str) and value[:1] in ("[", "{"):
-        return json.loads(value)
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise InputError(f"--{name.replace('_', '-')} {value} is no JSON ({error}).") from None
     return value
 
 

@@ -19,7 +19,7 @@ from condense.config.finetuning import Finetune
 from condense.config.learners import Kind, Run
 from condense.config.mentions import mentions_of_method
 from condense.config.methods import Everything, Nothing, Selector
-from condense.config.names import Distinct, Name, TableName
+from condense.config.names import Distinct, Name, TableName, undefined
 from condense.config.objectives import OBJECTIVES, misfit
 from condense.config.published import published_methods
 from condense.config.settings import (
@@ -149,8 +149,7 @@ class Study(Closed):
         """Every name that is used is defined."""
         for where, name, defined in self._mentions():
             if name not in defined:
-                known = ", ".join(defined) or "none"
-                raise ValueError(f"{where} names '{name}', which is not defined (defined: {known})")
+                raise ValueError(undefined(where, name, defined))
         return self
 
     def _mentions(self) -> Iterator[tuple[str, str, Any]]:
@@ -235,6 +234,6 @@ def load(config: dict[str, Any]) -> Study:
     try:
         study = TypeAdapter(Study).validate_python(config)
     except ValidationError as error:
-        raise InputError(faults.sentence(error)) from None
+        raise InputError(faults.sentence(error, config)) from None
     faults.refuse(faults.contradictions(study))
     return study

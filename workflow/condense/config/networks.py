@@ -1,0 +1,31 @@
+"""Names of the networks that timm and torchvision have, found without importing them, which takes seconds."""
+
+import re
+from difflib import get_close_matches
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+RELEASED = ("inception_v3", "googlenet", "resnet50", "resnet34", "resnet18")  # torchvision's, as encoders
+DECLARED = re.compile(r"@register_model\b.*?\ndef (\w+)", re.DOTALL)
+FORMER = re.compile(r"^    '(\w+)': '[\w.]+',?$", re.MULTILINE)  # names that timm still takes
+
+
+@cache
+def names(library: str) -> frozenset[str]:
+    """Names of a library's classifiers; none where it is not installed here, but in a job's environment."""
+    found = find_spec(library)
+    if found is None or not found.origin:
+        return frozenset()
+    files = sorted((Path(found.origin).parent / "models").glob("*.py"))
+    texts = [path.read_text(encoding="utf-8") for path in files]
+    return frozenset(name for text in texts for form in (DECLARED, FORMER) for name in form.findall(text))
+
+
+def unknown(library: str, model: str | None) -> str:
+    """What is wrong with the name of a model that a library does not have; "" where nothing is."""
+    known = names(library)
+    if model is None or not known or model.partition(".")[0] in known:
+        return ""
+    near = ", ".join(get_close_matches(model, sorted(known), 3))
+    return f"model: {library} has no {model}" + (f"; its nearest names are {near}" if near else "")
