@@ -16,6 +16,7 @@ from condense.base.shards import write_shard
 from condense.config.settings import Gadc
 from condense.selection import gadc, select
 from condense.selection.candidates import ImageClass
+from condense.transport import partial
 
 CLASSES = {"ant": 14, "bee": 20, "cat": 14}
 
@@ -281,6 +282,24 @@ def test_questionable_scales_are_said_in_one_line(tmp_path, capfd) -> None:
     assert "warning" not in capfd.readouterr().err
 
 
+def test_a_class_whose_costs_do_not_fit_into_memory_is_a_sentence(tmp_path, monkeypatch) -> None:
+    source = save(tmp_path / "mine.h5", arrays())
+    monkeypatch.setattr(gadc, "_memory", lambda device: 2**10)
+    with pytest.raises(InputError, match=r"has 14 images, whose costs to each .* set columns to 1024"):
+        run(features=source, budget=2, output=tmp_path / "s.csv")
+    run(features=source, budget=2, output=tmp_path / "s.csv", columns=8)
+
+
+def test_a_tolerance_that_is_not_reached_is_said(tmp_path, monkeypatch, capfd) -> None:
+    source = save(tmp_path / "mine.h5", arrays())
+    given = {"features": source, "budget": 2, "output": tmp_path / "s.csv", "epsilon_unit": "median"}
+    run(**given, epsilon="0.1", tolerance=1e-6)
+    assert "tolerance" not in capfd.readouterr().err
+    monkeypatch.setattr(partial, "MOST_ITERATIONS", 3)
+    run(**given, epsilon="0.01", tolerance=1e-6)
+    assert "in 3 of 3 subsets Sinkhorn was not within the tolerance of 1e-06" in capfd.readouterr().err
+
+
 def change(**values) -> dict:
     return arrays() | values
 
@@ -317,13 +336,13 @@ def test_bad_own_files_are_named_with_their_fault(tmp_path, found, sentence) -> 
     [
         ({"budget": 15}, "class ant has 14 images, fewer than the budget of 15"),
         ({"budget": 15, "kind": "random"}, "class ant has 14 images"),
-        ({"budget": 3, "alpha": "-1"}, "--alpha '-1'"),
-        ({"budget": 3, "beta": "-1"}, "--beta '-1'"),
-        ({"budget": 3, "capacity": "0.5"}, "--capacity '0.5'"),
-        ({"budget": 3, "epsilon": "0"}, "--epsilon '0'"),
-        ({"budget": 3, "exchange": "best"}, "--exchange 'best'"),
+        ({"budget": 3, "alpha": "-1"}, "--alpha must be at least 0"),
+        ({"budget": 3, "beta": "-1"}, "--beta must be at least 0"),
+        ({"budget": 3, "capacity": "0.5"}, "--capacity must be at least 1"),
+        ({"budget": 3, "epsilon": "0"}, "--epsilon must be more than 0"),
+        ({"budget": 3, "exchange": "best"}, "--exchange must be 'optimal', 'released' or 'none'"),
         ({"budget": 3, "kind": "random", "alpha": "1"}, "--alpha is no option of random"),
-        ({"budget": 3, "kind": "newest"}, "'newest' found using 'kind' .* 'gadc'"),
+        ({"budget": 3, "kind": "newest"}, "kind: 'newest' is none of .*'gadc'"),
         ({"budget": [3, 3], "output": ["a", "b"]}, "one --output"),
         ({"budget": [3, 4]}, "one --output"),
         ({}, "--budget is missing"),

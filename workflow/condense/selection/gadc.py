@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import time
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -9,12 +10,14 @@ from typing import Any
 
 import torch
 
+from condense.base.errors import InputError
 from condense.base.progress import say, track
 from condense.config.settings import Gadc
 from condense.selection.candidates import Choice, ImageClass
 from condense.selection.large import columns_of, condense_large
 from condense.selection.objective import Terms, peak_memory
 from condense.selection.search import Selection, condense
+from condense.transport.partial import MOST_ITERATIONS
 
 SCALES = (2, 80)  # of median cost over epsilon; outside, the transport term says little (see _warn)
 LOST_MASS = 0.01  # of the subset's mass
@@ -58,10 +61,30 @@ def choose_by_gadc(
         _warn(told, method)
 
 
+def _check_memory(images: ImageClass, device: str) -> None:
+    """Refuse a class whose costs between all its images the machine cannot hold."""
+    count = len(images.paths)
+    needed = peak_memory(count, images.source.shape[-1])
+    if needed > (has := _memory(device)):
+        raise InputError(
+            f"class {images.name} has {count:,} images, whose costs to each other take "
+            f"{needed / 2**30:.1f} GiB of {has / 2**30:.1f}; set columns to 1024 or fewer representatives."
+        )
+
+
+def _memory(device: str) -> int:
+    """Bytes that a device has."""
+    if device == "cuda":
+        return torch.cuda.mem_get_info()[1]
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def _condense(batch: list[ImageClass], budgets: Sequence[int], method: Gadc, device: str) -> Iterator[Choice]:
     """Choose from classes of equal size."""
     began = time.perf_counter()
     batch[0].check(max(budgets))
+    if method.transport:
+        _check_memory(batch[0], device)
     features = torch.stack([torch.from_numpy(images.features()) for images in batch]).to(device)
     nll = None
     if method.beta > 0:
@@ -130,6 +153,12 @@ def _warn(rows: Sequence[dict[str, Any]], method: Gadc) -> None:
         say(
             f"warning: in {len(lost)} of {len(rows)} subsets the transport ships as little as {worst:.3f} of "
             "its mass; raise epsilon or the iterations, or set a tolerance."
+        )
+    short = [row for row in rows if abs(row["transported_mass"] - 1) > (method.tolerance or math.inf)]
+    if short:
+        say(
+            f"warning: in {len(short)} of {len(rows)} subsets Sinkhorn was not within the tolerance of "
+            f"{method.tolerance:g} after {MOST_ITERATIONS:,} iterations; raise it, or epsilon."
         )
     off = [row["scale"] for row in rows if not low <= row["scale"] <= high]
     if off:
