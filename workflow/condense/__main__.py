@@ -2,6 +2,8 @@
 
 import sys
 from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
 
 from condense.base.arithmetic import prepare
 from condense.base.errors import InputError, Unfinished
@@ -69,14 +71,17 @@ COMMANDS = {
     "provenance": "reporting.provenance",
     "card": "reporting.card",
     "show": "reporting.comparisons",
+    "watch": "reporting.watch",
     "estimate": "plan.estimate",
     "init": "plan.first_study",
     "run": "plan.first_study",
     "schema": "config.document",
+    "settings-page": "config.settings_page",
     "record-config": "config.document",
 }
 
 
+STATES = ("--state", "--state-folder")  # name what an interrupted run goes on from
 PASSED_ON = {"run": {"ignore_unknown_options": True, "allow_interspersed_args": False}}  # to Snakemake
 
 
@@ -103,13 +108,30 @@ def main() -> None:
         if wanted in (None, name):  # only the wanted command's module is imported: each starts quickly
             function = getattr(import_module(f"condense.{module}"), name.replace("-", "_"))
             app.command(name, context_settings=PASSED_ON.get(name))(function)
+    journal = _journal(words)
     try:
         app(words)
+    except SystemExit as end:
+        if journal and not end.code:
+            journal.unlink(missing_ok=True)
+        raise
     except InputError as error:
         sys.exit(f"condense {wanted}: {error}")
     except Unfinished as error:
         print(f"condense {wanted}: {error}", file=sys.stderr)
         sys.exit(75)
+
+
+def _journal(words: list[str]) -> Path | None:
+    """Keep what a run says whose states are kept; None for a command without states."""
+    state = next((value for option, value in pairwise(words) if option in STATES), None)
+    if state is None:
+        return None
+    from condense.base.progress import keep_journal
+
+    path = Path(state).with_name(f"{Path(state).name}.log")
+    keep_journal(path)
+    return path
 
 
 if __name__ == "__main__":
