@@ -36,10 +36,26 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+# where the workflow is on a git host, an installed package is taken
+sys.path.insert(
+    0, workflow.current_basedir.join("workflow").get_path_or_uri(secret_free=True)
+)
 
 from condense.base.errors import InputError
+from condense.config.document import read_config
 from condense.plan.plan import Plan, environment
+
+place = (
+    workflow.modifier.path_modifier.replace_prefix
+)  # of another workflow that uses this one as a module
+
+try:
+    if Path("config.yaml").is_file() and not workflow.modifier.skip_configfile:
+        read_config(
+            Path("config.yaml")
+        )  # names the line of a fault, which Snakemake does not
+except InputError as error:
+    raise WorkflowError(str(error))
 
 
 configfile: "config.yaml"
@@ -49,13 +65,13 @@ report: "workflow/report/workflow.rst"
 
 
 try:
-    PLAN = Plan(config)
+    PLAN = Plan(config, place)
 except InputError as error:
     raise WorkflowError(str(error))
 
 code = PLAN.code
 
-shell.prefix(environment(workflow.basedir, PLAN.study.arithmetic))
+shell.prefix(environment(PLAN.study.arithmetic))
 
 
 wildcard_constraints:

@@ -63,5 +63,6 @@ rule difficulty:
         ),
     shell:
         "exec python -m condense --threads 1 difficulty {params.options} --index {input.index}"
-        " --output {output} --state results/state/difficulty/{wildcards.method}/{wildcards.scatteritem}"
-        " > {log} 2>&1"
+        " --output {output} --state "
+        + place("results/state/difficulty/{wildcards.method}/{wildcards.scatteritem}")
+        + " > {log} 2>&1"

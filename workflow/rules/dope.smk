@@ -33,7 +33,9 @@ rule confusion:
     params:
         inputs=lambda wildcards, input: PLAN.flags(input, "subset"),
         options=PLAN.options.confusion(),
-        state="results/state/confusion/{reference}/{student}/{method}/{budget}/seed{seed}/{scatteritem}",
+        state=place(
+            "results/state/confusion/{reference}/{student}/{method}/{budget}/seed{seed}/{scatteritem}"
+        ),
         code=code("synthesis.confusion.confusion", *PLAN.unused()),
     shell:
         "exec python -m condense --threads 1 confusion {params.inputs} {params.options}"

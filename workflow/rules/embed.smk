@@ -44,8 +44,9 @@ rule embed:
         code=code("encoders.embed.embed", *PLAN.unused()),
     shell:
         "exec python -m condense --threads 1 embed {params.options} --index {input.index} --encoder {input.encoder}"
-        " --output {output} --state results/state/embed/{wildcards.encoder}/{wildcards.scatteritem}"
-        " > {log} 2>&1"
+        " --output {output} --state "
+        + place("results/state/embed/{wildcards.encoder}/{wildcards.scatteritem}")
+        + " > {log} 2>&1"
 
 
 rule embed_validation:
@@ -67,5 +68,6 @@ rule embed_validation:
         code=code("encoders.embed.embed_validation", *PLAN.unused()),
     shell:
         "exec python -m condense --threads 1 embed-validation {params.options} --index {input.index}"
-        " --encoder {input.encoder} --output {output} --state results/state/embed_validation/{wildcards.encoder}"
-        " > {log} 2>&1"
+        " --encoder {input.encoder} --output {output} --state "
+        + place("results/state/embed_validation/{wildcards.encoder}")
+        + " > {log} 2>&1"

@@ -35,7 +35,7 @@ rule finetune:
         options=lambda wildcards: PLAN.options.finetune(
             wildcards.generator, wildcards.seed
         ),
-        state="results/state/finetune/{generator}/{method}/{budget}/seed{seed}",
+        state=place("results/state/finetune/{generator}/{method}/{budget}/seed{seed}"),
         code=lambda wildcards: code(
             "training.finetune.finetune", *PLAN.unused(generator=wildcards.generator)
         ),

@@ -70,7 +70,7 @@ rule learn:
     params:
         inputs=lambda wildcards, input: PLAN.flags(input),
         options=lambda wildcards: PLAN.options.learn(wildcards.student, wildcards.seed),
-        state="results/state/learn/{student}/{method}/{budget}/seed{seed}",
+        state=place("results/state/learn/{student}/{method}/{budget}/seed{seed}"),
         code=code("students.learn.learn", *PLAN.unused()),
     shell:
         "exec python -m condense --threads 1 learn {params.inputs} {params.options}"

@@ -38,8 +38,11 @@ rule reference:
     shell:
         "exec python -m condense --threads 1 reference {params.options} --index {input.index}"
         " --resolution {wildcards.resolution} --output {output}"
-        " --state results/state/reference/{wildcards.resolution}/{wildcards.scatteritem}"
-        " > {log} 2>&1"
+        " --state "
+        + place(
+            "results/state/reference/{wildcards.resolution}/{wildcards.scatteritem}"
+        )
+        + " > {log} 2>&1"
 
 
 rule reference_batch:

@@ -28,8 +28,8 @@ rule synthesise:
         options=lambda wildcards: PLAN.options.synthesise(
             wildcards.method, wildcards.budget
         ),
-        state="results/state/synthesise/{method}/{budget}/{scatteritem}",
-        references="results/state/references",
+        state=place("results/state/synthesise/{method}/{budget}/{scatteritem}"),
+        references=place("results/state/references"),
         code=lambda wildcards: code(
             "synthesis.synthesise.synthesise", *PLAN.unused(method=wildcards.method)
         ),

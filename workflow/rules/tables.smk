@@ -59,7 +59,9 @@ rule tabulate:
         code=code("reporting.projection.tabulate"),
     shell:
         "exec python -m condense tabulate {input.scores} {params.options} --index {input.index}"
-        " --benchmarks results/benchmarks --output {output.csv} --markdown {output.markdown}"
+        " --benchmarks "
+        + place("results/benchmarks")
+        + " --output {output.csv} --markdown {output.markdown}"
         " --latex {output.latex} --html {output.html} > {log} 2>&1"
 
 

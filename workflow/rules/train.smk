@@ -39,7 +39,7 @@ rule train:
         options=lambda wildcards: PLAN.options.train(
             wildcards.generator, wildcards.seed
         ),
-        state="results/state/train/{generator}/{method}/{budget}/seed{seed}",
+        state=place("results/state/train/{generator}/{method}/{budget}/seed{seed}"),
         code=lambda wildcards: code(
             "training.train.train", *PLAN.unused(generator=wildcards.generator)
         ),

@@ -15,13 +15,20 @@ SCORES: dict[Kind, str] = {
     "student": "results/accuracies/{student}/{method}/{budget}/seed{seed}.csv",
     "judge": "results/appraisals/{judge}/{method}/{budget}/seed{seed}.csv",
 }
+MADE = "results/synthesised"  # where commands look for made images (`images.subset`, slow to import)
 
 
 class Files:
     """Where the results of a study's runs lie."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, place: Callable[[str], str] = str) -> None:
         self.study = study
+        self.place = place  # where a file lies, seen from the folder that Snakemake works in
+
+    def made(self) -> dict[str, str]:
+        """Folder of made images as an option, where it is not where the commands look for it."""
+        folder = self.place(MADE)
+        return {} if folder == MADE else {"made": folder}
 
     def shards(self, pattern: str) -> list[str]:
         """Files of every shard of the classes, as Snakemake's `gather.classes` names them."""

@@ -54,7 +54,7 @@ class RuleOptions:
     def difficulty(self, method: str) -> str:
         """The weights by whose loss a method ranks, and what their generator sees of an image."""
         generator = self.study.methods[method].generator
-        weights = self.files.generator_of(method, self.files.weights)
+        weights = self.files.place(self.files.generator_of(method, self.files.weights))
         seen = named(weights=weights, resolution=self.study.generators[generator].resolution)
         return joined(seen, as_options(self.study.images, self._autoencoder(self.files.space(generator))))
 
@@ -70,10 +70,11 @@ class RuleOptions:
         """The weights, the method's settings without those that other stages obey, and the autoencoder."""
         chosen = self.study.methods[method]
         names = named(
-            weights=self.files.generator_of(method, self.files.weights),
+            weights=self.files.place(self.files.generator_of(method, self.files.weights)),
             name=replicate_of(method)[0],
             budget_name=budget,
             budget=self.study.budgets[budget],
+            **self.files.made(),
         )
         words = arguments(chosen, without=chosen.elsewhere())
         space = self._autoencoder(self.files.space(chosen.generator))
@@ -85,7 +86,7 @@ class RuleOptions:
     def choose_groups(self, method: str, budget: str) -> str:
         """The method's settings, without those that other stages obey."""
         chosen = self.study.methods[method]
-        names = named(name=replicate_of(method)[0], budget_name=budget)
+        names = named(name=replicate_of(method)[0], budget_name=budget, **self.files.made())
         return joined(names, shlex.join(arguments(chosen, without=chosen.elsewhere())))
 
     def measure(self, method: str, budget: str) -> str:
@@ -98,11 +99,12 @@ class RuleOptions:
 
     def plot_chosen(self) -> str:
         """The images."""
-        return as_options(self.study.images)
+        return joined(as_options(self.study.images), named(**self.files.made()))
 
     def latents(self, space: str) -> str:
         """The images, and the autoencoder of a space."""
-        return as_options(self.study.images, self._autoencoder(space))
+        words = as_options(self.study.images, self._autoencoder(space))
+        return joined(words, named(**self.files.made()))
 
     def captions(self, text_encoder: str) -> str:
         """The text encoder."""
@@ -110,7 +112,7 @@ class RuleOptions:
 
     def patches(self) -> str:
         """The images."""
-        return as_options(self.study.images)
+        return joined(as_options(self.study.images), named(**self.files.made()))
 
     def train(self, generator: str, seed: str) -> str:
         """Objective, network, training and recipe of a generator, and the seed of its training."""
@@ -149,11 +151,12 @@ class RuleOptions:
 
     def appraise(self, judge: str, method: str, budget: str, seed: str) -> str:
         """Names of the run."""
-        return named(method=replicate_of(method)[0], judge=judge, budget=budget, seed=seed)
+        names = {"method": replicate_of(method)[0], "judge": judge, "budget": budget, "seed": seed}
+        return named(**names, **self.files.made())
 
     def generate(self, generator: str, method: str, budget: str, seed: str) -> str:
         """The weights, and how images are drawn by them."""
-        weights = named(weights=self.files.weights(generator, method, budget, seed))
+        weights = named(weights=self.files.place(self.files.weights(generator, method, budget, seed)))
         return joined(self._sampling(generator, seed), weights)
 
     def plot_pairs(self) -> str:
@@ -176,7 +179,7 @@ class RuleOptions:
         """The weights, names of the run, and the settings that make its scores comparable."""
         chosen = self.study.generators[generator]
         names = named(
-            weights=self.files.weights(generator, method, budget, seed),
+            weights=self.files.place(self.files.weights(generator, method, budget, seed)),
             method=replicate_of(method)[0],
             generator=generator,
             budget=budget,
@@ -226,7 +229,7 @@ class RuleOptions:
         }
         images = self.study.images
         return named(
-            weights=self.files.weights(generator, method, budget, seed),
+            weights=self.files.place(self.files.weights(generator, method, budget, seed)),
             about=json.dumps(about),
             sampling=self._sampling(generator, seed),
             dataset=Path(images.root).name if images.root else f"scikit-learn's {images.source}",
@@ -246,6 +249,6 @@ class RuleOptions:
         """The detector, and its classifier."""
         chosen = self.study.encoders[self.study.detector]
         if chosen.kind == "fid":
-            file = chosen.weights or self.files.detector()["encoder"]
+            file = chosen.weights or self.files.place(self.files.detector()["encoder"])
             return named(encoder=file, resize=chosen.resize)
-        return named(**self.files.detector(head))
+        return named(**{name: self.files.place(path) for name, path in self.files.detector(head).items()})
