@@ -129,4 +129,4 @@ def test_native_arithmetic_is_another_code_of_every_job_and_pinned_is_the_defaul
     assert pinned.code("scoring.score.score") == digest.code("scoring.score.score")
     assert native.code("scoring.score.score") != pinned.code("scoring.score.score")
     monkeypatch.setenv("PATH", os.environ["PATH"])
-    assert "CONDENSE_ARITHMETIC=native;" in environment("/repository", native.study.arithmetic)
+    assert "CONDENSE_ARITHMETIC=native;" in environment(native.study.arithmetic)

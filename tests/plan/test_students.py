@@ -82,11 +82,13 @@ def test_a_study_of_students_alone_shows_nothing_of_generators(config):
     assert [path for path in targets.tables() if "_100" in path] == [
         "results/accuracy_100.csv",
         "results/accuracies_100.csv",
+        "results/tables/accuracy_100.csv",
     ]
     shown = targets.shown("100")
     figures = ["learning_100", "objective_100"]
     figures += [f"confusion/hard/{method}/100/seed0" for method in ("random", "gadc")]
-    assert shown[2:] == [f"results/figures/{name}.png" for name in figures] and not targets.cards()
+    pictures = [f"results/figures/{name}.png" for name in figures]
+    assert shown[2:] == [*pictures, "results/tables/accuracy_100.html"] and not targets.cards()
 
 
 def test_a_recipe_survives_the_command_line(config):
@@ -165,7 +167,7 @@ def changed(config, key, value):
         (
             "students.hard.training.learning_rate",
             0,
-            "students.hard.training.learning_rate: Input should be greater",
+            "students.hard.training.learning_rate: must be more than 0",
         ),
         ("students.hard.network.depth", 0, "students.hard.network.depth"),
         ("students.hard.network.architecture", "resnet", "depth of resnet is one of 10, 18, 34"),

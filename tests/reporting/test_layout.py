@@ -127,3 +127,18 @@ def test_names_that_look_like_numbers_find_their_scores(imagenet, tmp_path):
         }
     )
     assert project(layout, read_scores([tmp_path / "s.csv"]))["mean"].tolist() == [4.0]
+
+
+def test_few_samples_are_warned_of_where_an_fid_stands(mixed):
+    def notes(samples: int, metrics: tuple[str, ...]) -> str:
+        about = dict(mixed.learners["generator"]["dit-l-2"]) | {"samples": samples}
+        learners = mixed.learners | {"generator": {"dit-l-2": about}}
+        layout = TableLayout(**vars(mixed) | {"learners": learners, "metrics": metrics, "pairs": ()})
+        return Sheet(layout, project(layout, None), None, None).markdown()
+
+    warning = (
+        "1,500 samples are few for an FID, and raise it: compare it with others of as many samples alone"
+    )
+    assert warning in notes(1_500, ("fid", "accuracy"))
+    assert "are few" not in notes(10_000, ("fid", "accuracy"))
+    assert "are few" not in notes(1_500, ("recall", "accuracy"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from condense.base.processor import processor
+from condense.base.processor import instruction_sets, processor
 from condense.plan.plan import Plan
 from condense.reporting.card import render
 from condense.reporting.provenance import commands, commit, differences, machines, versions
@@ -67,6 +67,6 @@ def test_the_machines_of_the_trainings_are_told_with_their_arithmetic(tmp_path):
     first.write_text("method,device,arithmetic\ngadc,cpu,pinned AVX2\nimported,,\n")
     second.write_text("method,fid\ngadc,1\n")
     told = list(machines([first, second]))
-    assert processor() in dict(told)["this page made on"]
+    assert f"{processor()}, {instruction_sets()}" in dict(told)["this page made on"]
     assert told[1:] == [("trained on", "cpu (pinned AVX2)")]
     assert list(machines([second]))[1:] == [("trained on", "not told")]

@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,31 +19,39 @@ from condense.config.options import others
 from condense.config.settings import Encoder, Images, Method, Sampling
 from condense.config.synthesis import Synthesis
 from condense.plan.files import Files
+from condense.plan.own_tables import with_tables
 from condense.plan.replicates import replicated
 from condense.plan.rule_inputs import RuleInputs
 from condense.plan.rule_options import RuleOptions
 from condense.plan.targets import Targets
 from condense.plan.words import named
 
+NO_NAME = "(?!x)x"  # a constraint that matches nothing
 
-def environment(repository: str, arithmetic: str) -> str:
+
+def environment(arithmetic: str) -> str:
     """Shell prefix of every job: this package, run by Snakemake's Python unless an environment has one."""
     os.environ["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     )
-    package = shlex.quote(str(Path(repository) / "workflow"))
+    package = shlex.quote(str(Path(__file__).parents[2]))
     return f"export PYTHONPATH={package} {VARIABLE}={arithmetic}; "
 
 
 class Plan:
-    """`options.RULE(...)` and `inputs.RULE(...)` are those of a rule, `targets` what people ask for."""
+    """`options.RULE(...)` and `inputs.RULE(...)` are those of a rule, `targets` what people ask for.
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    `place` tells where a file of the study lies, seen from the folder that Snakemake works in.
+    """
+
+    def __init__(self, config: dict[str, Any], place: Callable[[str], str] = str) -> None:
         self.written = study.load(config)
-        self.study = replicated(self.written)
+        self.study = with_tables(replicated(self.written))
         if self.study.generators and (classes := self._classes()):
             faults.refuse(faults.balance(self.study, classes))
-        files = Files(self.study)
+        files = Files(self.study, place)
+        if self.study.students and self.names("made") != NO_NAME and files.made():
+            raise InputError("students of made images need a study without a prefix: use the module so.")
         self.targets = Targets(self.study, files)
         self.options = RuleOptions(self.study, files)
         self.inputs = RuleInputs(self.study, files, self.targets)
@@ -66,7 +74,7 @@ class Plan:
             "chosen": [name for name in self.study.methods if name not in (*made, *doped, *grouped)],
         }
         names = own[kind] if kind in own else getattr(self.study, kind)
-        return "|".join(name.replace(".", r"\.") for name in names) or "(?!x)x"  # no name: matches nothing
+        return "|".join(name.replace(".", r"\.") for name in names) or NO_NAME
 
     def code(self, start: str, *unused: str) -> str:
         """Digest of the code of a job, and of the arithmetic where it is not the one of every machine."""

@@ -7,6 +7,7 @@ from condense.config.methods import Gadc, Nothing
 from condense.config.study import Study
 from condense.config.synthesis import Synthesis
 from condense.plan.files import Files
+from condense.plan.layout import runs
 
 # by kind of learner: a comparison's tables, and figures of all its runs together
 COMPARED: dict[Kind, tuple[str, ...]] = {
@@ -63,7 +64,7 @@ class Targets:
         paths += self._of_runs(budgets, f"results/figures/pairs/{run}", trained=True)
         confusion = "results/figures/confusion/{student}/{method}/{budget}/seed{seed}.png"
         paths += self._of_runs(budgets, confusion, "student")
-        return paths if budget else [*paths, *self._beyond()]
+        return [*paths, *self._tables_of(budget)] if budget else [*paths, *self._beyond()]
 
     def condensed(self, budget: str) -> list[str]:
         """Diagnostics of a comparison's methods that minimise an objective, of the first seed alone."""
@@ -104,6 +105,12 @@ class Targets:
         if trained:
             runs = [run for run in runs if not isinstance(self.study.methods[run.method], Nothing)]
         return [*dict.fromkeys(self.files.of_runs(runs, pattern))]
+
+    def _tables_of(self, budget: str) -> list[str]:
+        """Tables that show runs of one comparison alone."""
+        own = {run for kind in COMPARED for run in self.study.rows(budget, kind)}
+        shown = [name for name in self.study.tables if {*runs(self.study, name)} <= own]
+        return [f"results/tables/{name}.html" for name in shown]
 
     def _beyond(self) -> list[str]:
         """Tables and figures that belong to no comparison."""

@@ -14,6 +14,8 @@ from condense.reporting.layout import TableLayout
 from condense.reporting.learners import PRESENTATIONS
 from condense.reporting.scores import metric_of
 
+ENOUGH = 10_000  # samples below which the bias of an FID is as large as what methods differ by
+BIASED = {"fid", "sfid"}
 VARIED = {  # what a seed draws anew, as in a study's config
     "encoder": "fit of the encoder",
     "draw": "draw of the images",
@@ -28,6 +30,7 @@ def footnotes(
     """Every footnote of a table."""
     every = [layout.note] if layout.note else []
     every += _settings(layout, records)
+    every += _few_samples(layout)
     every += _subsets(layout, records, total)
     every += _seeds(layout, records)
     for first, second in layout.pairs:
@@ -54,6 +57,18 @@ def _settings(layout: TableLayout, records: list[dict[str, Any]]) -> Iterator[st
         settings = presentation.settings.format_map(layout.about(learner))
         scoring = presentation.scoring.format_map(scored[0]) if scored else ""
         yield f"{learner.name}{whose}: {settings}{scoring}."
+
+
+def _few_samples(layout: TableLayout) -> Iterator[str]:
+    """A warning of the bias of Frechet distances, which grows as samples get fewer."""
+    counts = {about["samples"] for about in layout.learners.get("generator", {}).values()}
+    few = sorted(count for count in counts if count < ENOUGH)
+    if few and BIASED & set(layout.metrics):
+        counted = " or ".join(f"{count:,}" for count in few)
+        yield (
+            f"{counted} samples are few for an FID, and raise it: compare it "
+            "with others of as many samples alone (papers draw 50,000)."
+        )
 
 
 def _remarks(records: list[dict[str, Any]]) -> Iterator[str]:

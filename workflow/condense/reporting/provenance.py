@@ -14,7 +14,7 @@ import pandas as pd
 import typer
 from pydantic import BaseModel
 
-from condense.base.processor import processor
+from condense.base.processor import instruction_sets, processor
 from condense.base.storage import file_digest, replacing
 from condense.base.tables import read_table
 from condense.config import study as studies
@@ -68,7 +68,7 @@ def versions() -> list[tuple[str, str]]:
 
 def machines(results: list[Path]) -> Iterator[tuple[str, str]]:
     """What this page was made on, and what the runs of the comparisons were trained on."""
-    yield "this page made on", f"{platform.platform()}, {processor()}"
+    yield "this page made on", f"{platform.platform()}, {processor()}, {instruction_sets()}"
     tables = [table for path in results if {"device", "arithmetic"} <= {*(table := read_table(path))}]
     runs = pd.concat([table[["device", "arithmetic"]] for table in tables]) if tables else pd.DataFrame()
     found = {f"{run.device} ({run.arithmetic})" for run in runs.dropna().itertuples()}
@@ -95,13 +95,15 @@ def differences(section: Any, where: str = "") -> Iterator[tuple[str, str]]:
 
 def page(title: str, sections: dict[str, list[tuple[str, str]]]) -> str:
     """A page of sections of names and values."""
-    lines = [f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Provenance</title>{STYLE}']
+    lines = [
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Provenance</title>{STYLE}<article>'
+    ]
     lines += [f"<h1>{html.escape(title)}: provenance</h1>"]
     for heading, rows in sections.items():
         lines += [f"<h2>{heading}</h2><table>"]
         lines += [f"<tr><td>{html.escape(name)}<td>{html.escape(value)}" for name, value in rows]
         lines += ["</table>"]
-    return "\n".join([*lines, "</html>", ""])
+    return "\n".join([*lines, "</article></html>", ""])
 
 
 def commands(study: studies.Study) -> str:

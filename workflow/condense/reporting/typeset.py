@@ -92,13 +92,13 @@ class Sheet:
         return "\n".join(
             [
                 f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>{STYLE}',
-                f"<h1>{title}</h1><p>{html.escape(self.caption())}</p><table>",
+                f"<article><h1>{title}</h1><p>{html.escape(self.caption())}</p><table>",
                 f"<tr>{''.join([*heads, *groups])}",
                 *parts,
                 *lines,
                 "</table><ul>",
                 *notes,
-                "</ul></html>",
+                "</ul></article></html>",
                 "",
             ]
         )
@@ -188,7 +188,10 @@ def _escaped(text: str) -> str:
     return "".join(LATEX.get(sign, sign) for sign in text)
 
 
-STYLE = """<style>body{font:14px/1.5 sans-serif;max-width:72em;margin:2em auto;padding:0 1em}
-table{border-collapse:collapse}td,th{padding:.2em .5em;text-align:right;border-bottom:1px solid #ddd}
-td:first-child,tr:first-child th:first-child{text-align:left}th{border-bottom:2px solid}ul{color:#444}
+# of what a page shows alone: the report takes tables into a page of its own
+STYLE = """<style>article{font:14px/1.5 sans-serif;max-width:72em;margin:2em auto;padding:0 1em}
+article table{border-collapse:collapse}
+article :is(td,th){padding:.2em .5em;text-align:right;border-bottom:1px solid #ddd}
+article :is(td:first-child,tr:first-child th:first-child){text-align:left}
+article th{border-bottom:2px solid}article ul{color:#444}
 </style>"""
