@@ -63,8 +63,7 @@ class RuleOptions:
         chosen = self.study.methods[method]
         count = {} if budget in OWN_BUDGETS else {"budget": self.study.budgets[budget]}
         words = arguments(chosen, without={*chosen.elsewhere(), "file"})  # a file is an input of the job
-        name = replicate_of(method)[0]
-        return joined(named(name=name, budget_name=budget, **count), shlex.join(words))
+        return joined(named(name=replicate_of(method)[0], budget_name=budget, **count), shlex.join(words))
 
     def synthesise(self, method: str, budget: str) -> str:
         """The weights, the method's settings without those that other stages obey, and the autoencoder."""
@@ -103,8 +102,7 @@ class RuleOptions:
 
     def latents(self, space: str) -> str:
         """The images, and the autoencoder of a space."""
-        words = as_options(self.study.images, self._autoencoder(space))
-        return joined(words, named(**self.files.made()))
+        return joined(as_options(self.study.images, self._autoencoder(space)), named(**self.files.made()))
 
     def captions(self, text_encoder: str) -> str:
         """The text encoder."""
@@ -151,8 +149,8 @@ class RuleOptions:
 
     def appraise(self, judge: str, method: str, budget: str, seed: str) -> str:
         """Names of the run."""
-        names = {"method": replicate_of(method)[0], "judge": judge, "budget": budget, "seed": seed}
-        return named(**names, **self.files.made())
+        name, _ = replicate_of(method)
+        return named(method=name, judge=judge, budget=budget, seed=seed, **self.files.made())
 
     def generate(self, generator: str, method: str, budget: str, seed: str) -> str:
         """The weights, and how images are drawn by them."""
@@ -241,9 +239,8 @@ class RuleOptions:
 
     def _sampling(self, generator: str, seed: str) -> str:
         """How images are drawn from a generator, and by what autoencoder they are decoded."""
-        autoencoder = self._autoencoder(self.files.space(generator))
         sampling = sampling_of(self.study, self.study.generators[generator].sampling, seed)
-        return as_options(sampling, autoencoder)
+        return as_options(sampling, self._autoencoder(self.files.space(generator)))
 
     def _detector(self, head: bool = False) -> str:
         """The detector, and its classifier."""
