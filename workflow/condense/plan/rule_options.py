@@ -149,8 +149,9 @@ class RuleOptions:
 
     def appraise(self, judge: str, method: str, budget: str, seed: str) -> str:
         """Names of the run."""
-        name, _ = replicate_of(method)
-        return named(method=name, judge=judge, budget=budget, seed=seed, **self.files.made())
+        return named(
+            method=replicate_of(method)[0], judge=judge, budget=budget, seed=seed, **self.files.made()
+        )
 
     def generate(self, generator: str, method: str, budget: str, seed: str) -> str:
         """The weights, and how images are drawn by them."""
