@@ -149,9 +149,8 @@ class RuleOptions:
 
     def appraise(self, judge: str, method: str, budget: str, seed: str) -> str:
         """Names of the run."""
-        return named(
-            method=replicate_of(method)[0], judge=judge, budget=budget, seed=seed, **self.files.made()
-        )
+        name, _ = replicate_of(method)
+        return named(method=name, judge=judge, budget=budget, seed=seed, **self.files.made())
 
     def generate(self, generator: str, method: str, budget: str, seed: str) -> str:
         """The weights, and how images are drawn by them."""
@@ -190,16 +189,15 @@ class RuleOptions:
 
     def table(self, budget: str) -> str:
         """The budget, and where published values stand beside the measured ones, the generators."""
-        if not self.study.published:
-            return named(budget=budget)
-        return named(budget=budget, published=json.dumps(self._about(budget, "generator")))
+        about = {"published": json.dumps(self._about(budget, "generator"))} if self.study.published else {}
+        return named(budget=budget, **about)
 
     def accuracies(self, budget: str) -> str:
         """The budget, and where published values stand beside the measured ones, students and methods."""
         if not self.study.published:
             return named(budget=budget)
-        methods = self.study.comparisons[budget].methods
-        choices = {method: describe_choice(self.study, method, budget) for method in methods}
+        compared = self.study.comparisons[budget]
+        choices = {method: describe_choice(self.study, method, budget) for method in compared.methods}
         about = json.dumps(self._about(budget, "student"))
         return named(budget=budget, published=about, choices=json.dumps(choices))
 
