@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from condense.base.arithmetic import prepare
-from condense.base.errors import InputError, Unfinished
+from condense.base.errors import InputError, Unfinished, unusable
 
 # command: module that defines a function of that name (dashes become underscores)
 COMMANDS = {
@@ -117,6 +117,10 @@ def main() -> None:
         raise
     except InputError as error:
         sys.exit(f"condense {wanted}: {error}")
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.exit(f"condense {wanted}: {unusable(error)}")
     except Unfinished as error:
         print(f"condense {wanted}: {error}", file=sys.stderr)
         sys.exit(75)

@@ -15,4 +15,10 @@ class Unfinished(Exception):
 
 def damaged(path: Path, what: str, error: object) -> InputError:
     """The fault of a file that cannot be read as `what`."""
-    return InputError(f"{path} is not {what} ({error}): {AGAIN}.")
+    reason = (str(error).splitlines() or ["nothing more is known"])[0]
+    return InputError(f"{path} is not {what} ({reason}): {AGAIN}.")
+
+
+def unusable(error: OSError) -> str:
+    """The sentence of a file that the system refuses."""
+    return f"{error.filename} cannot be used ({error.strerror}); correct the path, or its rights."

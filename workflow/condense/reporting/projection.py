@@ -34,7 +34,7 @@ def tabulate(
     given = TableLayout.from_json(layout)
     every = read_scores(scores) if scores else None
     write_table(project(given, every, benchmarks), output)
-    total = None if index is None else len(read_table(index))
+    total = None if index is None else len(read_table(index, ["path"]))
     sheet = Sheet(given, read_table(output), every, total)
     for path, text in ((markdown, sheet.markdown()), (latex, sheet.latex()), (html, sheet.html())):
         with replacing(path) as beside:
