@@ -48,3 +48,11 @@ def test_the_first_page_has_title_tables_and_what_is_there(
 def test_a_study_without_title_or_tables_has_a_first_page_too() -> None:
     page = opened({}, {"Own": ["a.png"]})
     assert "A study of small image sets" in page and "<em>Own</em></" in page
+
+
+def test_the_grid_stands_before_the_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.html").write_text("<table><tr><td>3.43</table>")
+    (tmp_path / "g.svg").write_text("<svg><text>gadc</text></svg>")
+    page = opened({}, {"All uses: the grid": ["g.png", "a.html"], "Tables": ["t.html"]})
+    assert page.index("<svg><text>gadc") < page.index("<td>3.43")
