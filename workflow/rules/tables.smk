@@ -1,5 +1,6 @@
 # Inputs: scores of runs. Outputs: results/fid_{budget}.csv, results/scores_{budget}.csv, results/tables/,
-# results/agreement/. Steps: gather # the rows of each comparison; project runs onto the tables of the config; compare ranks by judges and by training.
+# results/agreement/. Steps: gather the rows of each comparison; project runs onto the tables of the config; compare
+# ranks by judges with those by training.
 
 
 rule table:
