@@ -181,6 +181,11 @@ def changed(config, key, value):
         ("comparisons.100.students", ["soft"], "comparisons.100.students names 'soft', which is not defined"),
         ("images.validation", 1.5, "a share of `validation` lies between 0 and 1"),
         ("students.none", {"resolution": 8}, "cannot be a name"),
+        (
+            "students.hard",
+            {"resolution": 8, "network": {"architecture": "resnet-ap", "depth": 10}},
+            "a resnet-ap of 8 pixels ends in maps of one, which network.norm instance makes constant",
+        ),
     ],
 )
 def test_a_fault_is_one_sentence_that_names_the_key(config, key, value, sentence):

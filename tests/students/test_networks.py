@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -183,6 +184,20 @@ def test_a_network_that_cannot_be_built_is_one_sentence(fault):
     with pytest.raises(InputError, match=sentence) as raised:
         initialised(StudentNetwork(**settings), 32, 10, 0)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("architecture", ["resnet", "resnet-ap"])
+def test_residual_networks_that_would_learn_nothing_are_refused_and_others_tell_images_apart(architecture):
+    """At 8 pixels the last maps are single ones: each less its own mean is zero, whatever the image."""
+    chosen = StudentNetwork(architecture=architecture, depth=10, width=8)
+    with pytest.raises(InputError, match=r"of 8 pixels ends in maps of one.*set it to batch"):
+        initialised(chosen, 8, 10, 0)
+    images = torch.randn(2, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+    for network in (
+        initialised(chosen, 9, 10, 0)(images),
+        initialised(replace(chosen, norm="batch"), 8, 10, 0)(images[..., :8, :8]),
+    ):
+        assert not torch.equal(*network)
 
 
 def test_weights_of_another_network_are_one_sentence(tmp_path):

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from condense.config.recipes import Dc, StudentTraining
-from condense.config.students import Labels, StudentNetwork
+from condense.config.students import Labels, StudentNetwork, check_side
 
 
 class Student(BaseModel):
@@ -30,6 +30,12 @@ class Student(BaseModel):
         if isinstance(config, dict) and isinstance(config.get("training"), dict):
             return config | {"training": {"recipe": Dc.recipe} | config["training"]}
         return config
+
+    @model_validator(mode="after")
+    def network_tells_images_apart(self) -> "Student":
+        """Its last maps are not constant."""
+        check_side(self.network, self.resolution)
+        return self
 
     @model_validator(mode="after")
     def labels_fit_loss(self) -> "Student":

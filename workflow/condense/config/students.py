@@ -64,6 +64,15 @@ class Labels:
             check_table("teacher_count", self.teacher_count)
 
 
+def check_side(network: StudentNetwork, side: int) -> None:
+    """ValueError for a residual network whose last maps are single pixels, less their own mean: zero."""
+    if network.architecture in DEPTHS and network.norm == "instance" and side <= 8:
+        raise ValueError(
+            f"a {network.architecture} of {side} pixels ends in maps of one, which network.norm instance "
+            "makes constant: set it to batch, or take a larger resolution"
+        )
+
+
 def recipe_name(recipe: dict[str, Any]) -> str:
     """Name of the recipe that a student was trained by, and which of its settings were changed."""
     own = asdict(as_published(recipe["recipe"]))

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from condense.base.errors import InputError
-from condense.config.students import WIDTHS, StudentNetwork
+from condense.config.students import WIDTHS, StudentNetwork, check_side
 from condense.encoders.pretrained import read_weights
 
 BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}  # basic blocks of each stage, by depth
@@ -145,6 +145,10 @@ def build(chosen: StudentNetwork, side: int, classes: int, channels: int = 3) ->
     if chosen.architecture == "convnet":
         return ConvNet(chosen.depth, width, chosen.norm, channels, side, classes)
     if chosen.architecture in ("resnet", "resnet-ap"):
+        try:
+            check_side(chosen, side)
+        except ValueError as error:
+            raise InputError(f"{error}.") from None
         average = chosen.architecture == "resnet-ap"
         return ResNet(BLOCKS[chosen.depth], width, chosen.norm, channels, side, classes, average)
     make = {"torchvision": _torchvision, "timm": _timm}[chosen.architecture]
