@@ -41,7 +41,17 @@ def with_made(config: dict) -> None:
             "budgets": ["6"],
             "metrics": ["energy", "transport", "coverage", "copy_rate", "nearest_accuracy"],
             "pairs": [["samples", "random"]],
-        }
+        },
+        "grid": {
+            "plot": "grid",
+            "control": "random",
+            "columns": ["judge", "student", "metric"],
+            "methods": ["random", "samples"],
+            "judges": ["net"],
+            "students": ["small"],
+            "budgets": ["6"],
+            "metrics": ["energy", "coverage", "accuracy"],
+        },
     }
 
 
@@ -51,6 +61,7 @@ def study(tmp_path_factory) -> StudyCopy:
     made = StudyCopy.create(tmp_path_factory.mktemp("made"))
     made.configure(with_made)
     wanted = ["fid_6.csv", "accuracy_6.csv", "tables/appraised.md", "figures/chosen/samples/6.png"]
+    wanted += ["figures/grids/grid.png", "agreement/grid.html"]
     wanted += ["subsets/doped/9.csv", "dope_trigger/label/small/samples/seed0.csv", "figures/occupancy.png"]
     done = made.run(*(f"results/{name}" for name in wanted))
     assert done.returncode == 0, done.stdout
@@ -68,6 +79,20 @@ def test_made_images_train_generators_and_students_and_are_appraised(study):
     assert 0 <= table.loc[("samples", "copy_rate"), "mean"] <= 1
     text = (results / "tables/appraised.md").read_text()
     assert "held-out images" in text and "two seeds and no interval" in text
+
+
+def test_a_grid_tells_gains_and_what_making_took(study):
+    results = study.folder / "results"
+    table = pd.read_csv(results / "tables/grid.csv").set_index(["method", "metric"])
+    accuracies = pd.read_csv(results / "accuracy_6.csv").set_index("method")["accuracy"]
+    gain = table.loc[("samples", "accuracy"), "gain"]
+    assert gain == pytest.approx(accuracies["samples"] - accuracies["random"])
+    assert table["gain_low"].isna().all() and (table["making_seconds"] > 0).all()
+    assert table.loc["samples", "shared_seconds"].min() > table.loc["random", "shared_seconds"].max() == 0
+    text = (results / "tables/grid.md").read_text()
+    assert "Two seeds and no interval: nothing is resolved in any column." in text
+    assert (results / "figures/grids/grid.svg").read_text().count("<svg") == 1
+    assert len(pd.read_csv(results / "agreement/grid.csv")) == 0, "two methods have no order"
 
 
 def test_a_made_set_is_topped_up_with_the_real_images_that_its_student_confuses(study):
