@@ -80,6 +80,7 @@ def pretend(monkeypatch: Any) -> Iterator[Pretended]:
         patch.setattr(torch.accelerator, "current_accelerator", lambda *_, **__: None)
         patch.setattr(torch.cuda, "get_device_name", lambda *_: "stand-in")
         patch.setattr(torch.cuda, "max_memory_allocated", lambda *_: 0)
+        patch.setattr(torch.cuda, "mem_get_info", lambda *_: (2**34, 2**34))
         patch.setattr(torch.cuda, "set_device", lambda *_: None)
         patch.setattr(Tensor, "pin_memory", lambda self: self)
         patch.setattr(torch.nn.Module, "compile", lambda *_, **__: None)

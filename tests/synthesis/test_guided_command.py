@@ -96,6 +96,7 @@ def config() -> dict:
     config = yaml.safe_load((ROOT / "examples" / "distil" / "config.yaml").read_text())
     student = {"resolution": 8, "training": {"recipe": "igd-surrogate"}}
     config["students"]["surrogate"] = student
+    del config["vary"]  # whole replicates
     config["methods"]["igd"] = config["methods"]["samples"] | {"kind": "igd", "surrogate": "surrogate"}
     config["methods"]["otg"] = config["methods"]["igd"] | {"kind": "otg", "influence_weight": 0}
     return config
