@@ -13,6 +13,7 @@ from condense.base.errors import InputError
 from condense.config.encoders import Encoder as Settings
 from condense.config.settings import Images
 from condense.encoders.encoder import FrozenEncoder, encoder, make_encoder
+from condense.encoders.fitted import fit
 from condense.encoders.pretrained import RELEASED
 from condense.images.index import index
 from condense.images.sources import load, source
@@ -271,3 +272,16 @@ def test_real_weights_classify_real_photographs(real_data: Path, tmp_path: Path)
     guesses = net.logits(net.features([load(opened, path) for path in paths])).argmax(1)
     right = [net.classes[guess] == path.split("/")[0] for guess, path in zip(guesses, paths, strict=True)]
     assert np.mean(right) >= 0.6
+
+
+@pytest.mark.parametrize("count", [162, 129, 2049])  # a batch of one image is left over
+def test_an_encoder_is_fitted_on_any_number_of_images(count: int) -> None:
+    draw = np.random.default_rng(0)
+    images = draw.integers(256, size=(count, 8, 8, 3), dtype=np.uint8)
+    network, _ = fit(images, np.arange(count) % 3, Settings(kind="fit", side=8, epochs=1))
+    assert all(value.isfinite().all() for value in network.state_dict().values())
+
+
+def test_too_few_images_to_fit_an_encoder_on_are_one_sentence() -> None:
+    with pytest.raises(InputError, match="cannot be fitted on 2 images"):
+        fit(np.zeros((2, 8, 8, 3), np.uint8), np.arange(2), Settings(kind="fit", side=8))

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from condense.base.errors import InputError
 from condense.base.progress import say
 from condense.config.encoders import Encoder
 from condense.images.preprocess import Preprocess
@@ -49,6 +50,8 @@ def fit(images: np.ndarray, labels: np.ndarray, settings: Encoder) -> tuple[Fitt
     """
     pixels = Preprocess(side=settings.side, resize=settings.side).normalise(torch.from_numpy(images))
     targets = torch.from_numpy(labels.astype(np.int64))
+    if len(targets) < 3:
+        raise InputError(f"An encoder cannot be fitted on {len(targets)} images: give three at least.")
     judged = torch.arange(len(targets)) % HELD_OUT == 0
     seen = _train(pixels[~judged], targets[~judged], settings, int(targets.max()) + 1)
     network, head = _train(pixels, targets, settings, int(targets.max()) + 1)
@@ -68,10 +71,10 @@ def _train(
         order = [torch.randperm(len(targets)) for _ in range(settings.epochs)]
     parameters = [*network.parameters(), *head.parameters()]
     optimiser = torch.optim.AdamW(parameters, weight_decay=0.05, fused=True)
-    steps = settings.epochs * len(order[0].split(BATCH))
+    steps = settings.epochs * len(_parts(order[0], BATCH))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
     for epoch in order:
-        for batch in epoch.split(BATCH):
+        for batch in _parts(epoch, BATCH):
             loss = F.cross_entropy(head(network(pixels[batch])), targets[batch])
             optimiser.zero_grad()
             loss.backward()
@@ -79,6 +82,14 @@ def _train(
             schedule.step()
     _settle(network, pixels)
     return network.eval(), head.eval()
+
+
+def _parts(order: Tensor, size: int) -> list[Tensor]:
+    """Parts of so many images; a last image alone, which has no deviation, joins those before it."""
+    parts = [*order.split(size)]
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
 
 
 @torch.no_grad()
@@ -89,7 +100,7 @@ def _settle(network: FittedNetwork, pixels: Tensor) -> None:
             layer.reset_running_stats()
             layer.momentum = None  # cumulative average
     order = torch.randperm(len(pixels), generator=torch.Generator().manual_seed(0))
-    for batch in order.split(WHOLE):
+    for batch in _parts(order, WHOLE):
         network(pixels[batch])
 
 
