@@ -93,7 +93,8 @@ def test_the_command_writes_numbers_markdown_and_a_page(grid, tmp_path):
     text = outputs[1].read_text()
     assert "| FID by judge | " in text and "+1.00 (" in text and "Over 8 methods" in text
     assert "over 3 seeds" in text and "draws methods and seeds" in text
-    assert "<b>+1.00" in outputs[2].read_text()
+    page = outputs[2].read_text()
+    assert "<b>+1.00" in page and page.index("<article>") < page.index("<h1>"), "styled as other pages"
     again = [tmp_path / f"b.{kind}" for kind in ("csv", "md", "html")]
     agreement([tmp_path / "s.csv"], layout.to_json(), *again)
     assert [path.read_bytes() for path in outputs] == [path.read_bytes() for path in again]

@@ -16,7 +16,7 @@ from condense.config.metrics import METRICS, metrics_of
 from condense.reporting.differences import LEVEL, signed
 from condense.reporting.layout import TableLayout
 from condense.reporting.scores import metric_of, read_scores
-from condense.reporting.typeset import STYLE
+from condense.reporting.typeset import html_page
 
 DRAWS = 2000  # of the bootstrap
 FEWEST = 6  # methods that are ranked: of fewer a bootstrap says nothing
@@ -166,6 +166,6 @@ def _html(layout: TableLayout, rows: list[dict[str, Any]]) -> str:
     """A page of its own."""
     lines = _lines(rows, lambda text: f"<b>{text}</b>")
     table = [f"<tr>{''.join(f'<td>{text}' for text in line)}" for line in lines]
-    title, notes = escape(_title(layout)), [f"<li>{escape(note)}" for note in _notes(layout, rows)]
-    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>{STYLE}'
-    return "\n".join([head, f"<h1>{title}</h1><table>", *table, "</table><ul>", *notes, "</ul></html>", ""])
+    notes = [f"<li>{escape(note)}" for note in _notes(layout, rows)]
+    title = _title(layout)
+    return html_page(title, [f"<h1>{escape(title)}</h1><table>", *table, "</table><ul>", *notes, "</ul>"])

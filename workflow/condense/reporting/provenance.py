@@ -18,7 +18,7 @@ from condense.base.processor import instruction_sets, processor
 from condense.base.storage import file_digest, replacing
 from condense.base.tables import read_table
 from condense.config import study as studies
-from condense.reporting.typeset import STYLE
+from condense.reporting.typeset import html_page
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -95,15 +95,12 @@ def differences(section: Any, where: str = "") -> Iterator[tuple[str, str]]:
 
 def page(title: str, sections: dict[str, list[tuple[str, str]]]) -> str:
     """A page of sections of names and values."""
-    lines = [
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Provenance</title>{STYLE}<article>'
-    ]
-    lines += [f"<h1>{html.escape(title)}: provenance</h1>"]
+    lines = [f"<h1>{html.escape(title)}: provenance</h1>"]
     for heading, rows in sections.items():
         lines += [f"<h2>{heading}</h2><table>"]
         lines += [f"<tr><td>{html.escape(name)}<td>{html.escape(value)}" for name, value in rows]
         lines += ["</table>"]
-    return "\n".join([*lines, "</article></html>", ""])
+    return html_page("Provenance", lines)
 
 
 def commands(study: studies.Study) -> str:

@@ -1,7 +1,7 @@
 """A table for people: Markdown, LaTeX and HTML from its rows, with what is needed to read it below."""
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pandas as pd
@@ -88,20 +88,9 @@ class Sheet:
         body = self._body(lambda text, best: f"<b>{text}</b>" if best else text, html.escape)
         lines = [f"<tr>{''.join(f'<td>{text}' for text in line)}" for line in body]
         notes = [f"<li>{html.escape(note)}" for note in self.notes]
-        title = html.escape(self.layout.name)
-        return "\n".join(
-            [
-                f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>{STYLE}',
-                f"<article><h1>{title}</h1><p>{html.escape(self.caption())}</p><table>",
-                f"<tr>{''.join([*heads, *groups])}",
-                *parts,
-                *lines,
-                "</table><ul>",
-                *notes,
-                "</ul></article></html>",
-                "",
-            ]
-        )
+        title = f"<h1>{html.escape(self.layout.name)}</h1><p>{html.escape(self.caption())}</p><table>"
+        top = [title, f"<tr>{''.join([*heads, *groups])}"]
+        return html_page(self.layout.name, [*top, *parts, *lines, "</table><ul>", *notes, "</ul>"])
 
     def caption(self) -> str:
         """The table's caption and the keys that have one value."""
@@ -186,6 +175,12 @@ def _plain(text: str) -> str:
 def _escaped(text: str) -> str:
     """Text for LaTeX."""
     return "".join(LATEX.get(sign, sign) for sign in text)
+
+
+def html_page(title: str, lines: Iterable[str]) -> str:
+    """A page of its own of lines of HTML."""
+    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>{STYLE}'
+    return "\n".join([head, "<article>", *lines, "</article></html>", ""])
 
 
 # of what a page shows alone: the report takes tables into a page of its own
