@@ -8,14 +8,18 @@ VECTORS = ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_bf16", "amx_tile")
 
 def processor() -> str:
     """Name of the processor."""
-    known = Path("/proc/cpuinfo")
-    lines = known.read_text(errors="replace").splitlines() if known.exists() else []
+    lines = _described().splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
 
 def instruction_sets() -> str:
     """Sets of vector instructions that the processor has, the newest last; its architecture where unknown."""
-    known = Path("/proc/cpuinfo")
-    has = known.read_text(errors="replace").split() if known.exists() else []
+    has = _described().split()
     return " ".join(name for name in VECTORS if name in has) or platform.machine()
+
+
+def _described() -> str:
+    """What Linux tells of the processor; "" elsewhere."""
+    known = Path("/proc/cpuinfo")
+    return known.read_text(errors="replace") if known.exists() else ""

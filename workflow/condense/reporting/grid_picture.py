@@ -36,8 +36,10 @@ def plot_grid(
     """Draw all of a table: colours by rank within a column, sizes by the interval of the gain."""
     rows = read_table(table, ["method", "budget", "metric", "mean", "images", *COLUMNS], least=1)
     budgets = [*rows[rows["method"] == rows["control"]].groupby("budget")["images"].max().sort_values().index]
-    rows, methods = rows.to_dict("records"), [*dict.fromkeys(rows["method"])]
-    columns, blocks = by_column(rows), _blocks(by_column(rows), SECONDS * len(budgets))
+    methods = [*dict.fromkeys(rows["method"])]
+    rows = rows.to_dict("records")
+    columns = by_column(rows)
+    blocks = _blocks(columns, SECONDS * len(budgets))
     left = LETTER * max(map(len, methods)) + 0.5
     right = max(max(places.values()) for places in blocks) + 0.7
     right = max(right, max(blocks[-1].values()) + 0.5 + GAP + SECONDS * len(budgets), NARROWEST)
