@@ -6,7 +6,14 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-RELEASED = ("inception_v3", "googlenet", "resnet50", "resnet34", "resnet18")  # torchvision's, as encoders
+# the release's encoders: torchvision's weights, then the sides to which it resizes and crops
+RELEASED = {
+    "inception_v3": ("IMAGENET1K_V1", 299, 299),
+    "googlenet": ("IMAGENET1K_V1", 256, 224),
+    "resnet50": ("IMAGENET1K_V2", 256, 224),
+    "resnet34": ("IMAGENET1K_V1", 256, 224),
+    "resnet18": ("IMAGENET1K_V1", 256, 224),  # the teacher of DsCo, and the features of IMS3
+}
 DECLARED = re.compile(r"@register_model\b.*?\ndef (\w+)", re.DOTALL)
 FORMER = re.compile(r"^    '(\w+)': '[\w.]+',?$", re.MULTILINE)  # names that timm still takes
 

@@ -11,18 +11,10 @@ from torch import Tensor, nn
 from condense.base.errors import InputError
 from condense.base.storage import file_digest
 from condense.config.encoders import Encoder
+from condense.config.networks import RELEASED
 from condense.images.preprocess import IMAGENET, Preprocess
 
 RAW = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-
-# The release's encoders: torchvision's weights, then the sides to which it resizes and crops.
-RELEASED = {
-    "inception_v3": ("IMAGENET1K_V1", 299, 299),
-    "googlenet": ("IMAGENET1K_V1", 256, 224),
-    "resnet50": ("IMAGENET1K_V2", 256, 224),
-    "resnet34": ("IMAGENET1K_V1", 256, 224),
-    "resnet18": ("IMAGENET1K_V1", 256, 224),  # the teacher of DsCo, and the features of IMS3
-}
 
 
 @dataclass(frozen=True)
