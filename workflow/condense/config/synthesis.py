@@ -8,6 +8,8 @@ from typing import ClassVar, Literal, Union
 from condense.config.methods import Selector
 from condense.config.options import setting, settings
 
+MADE = "results/synthesised"  # folder of made images in the folder of a study
+
 
 @settings
 class Synthesis(Selector):

@@ -15,6 +15,7 @@ import typer
 
 from condense.base.errors import AGAIN, InputError, damaged
 from condense.base.tables import read_rows, read_table, whole_rows, write_rows, write_table
+from condense.config import synthesis
 from condense.images.decoding import decode
 from condense.images.index import each_row, is_below
 from condense.images.names import is_image_name
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 COLUMNS = ("path", "class", "class_index", "rank")
-MADE = Path("results/synthesised")
+MADE = Path(synthesis.MADE)
 MadeFolder = Annotated[Path, typer.Option("--made", help="Folder of the images that a subset calls made.")]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from condense.config.learners import Kind, Run
 from condense.config.methods import Nothing
 from condense.config.study import Study
+from condense.config.synthesis import MADE
 from condense.plan.replicates import of_seed
 from condense.students.recipes import by_images
 
@@ -15,7 +16,6 @@ SCORES: dict[Kind, str] = {
     "student": "results/accuracies/{student}/{method}/{budget}/seed{seed}.csv",
     "judge": "results/appraisals/{judge}/{method}/{budget}/seed{seed}.csv",
 }
-MADE = "results/synthesised"  # where commands look for made images (`images.subset`, slow to import)
 
 
 class Files:
