@@ -1,6 +1,5 @@
 """Stage learn: a classifier trained on a subset, resumable to the byte, examined on held-out images."""
 
-import hashlib
 import json
 import math
 import time
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from torch import Tensor
 
 from condense.base.digest import code
 from condense.base.errors import InputError, Unfinished
@@ -39,7 +39,7 @@ from condense.students.relabel import (
 )
 from condense.students.student import weights_name, write_student
 from condense.training import state
-from condense.training.loop import stop_signals
+from condense.training.loop import stop_signals, take_up
 
 MACHINE = ("checkpoint_minutes",)  # settings that change no number
 
@@ -83,13 +83,14 @@ def learn(
     data, validation = data.to(device), validation.to(device)
     states = state_folder or output.with_suffix(".state")
     own = [common | {"seed": str(own_seed)} for own_seed in training_seeds(seed, trainings)]
-    folders = [states / _key(identity) for identity in own]
+    folders = [states / state.key_of(identity) for identity in own]
     runs: list[StudentTrainer] = []
     with locked(states):
         for folder, identity in zip(folders, own, strict=True):
             learner = _learner(data, network, training, preprocess, int(identity["seed"]))
             learner.teach = _teach(learner, teacher, soft_labels)
-            _take_up(learner, folder, identity, folders)
+            if found := take_up(folder, identity, folders):
+                _restore(learner, *found)
             _advance(learner, validation, folder, identity, began + 60 * minutes)
             runs.append(learner)
             if len(runs) < trainings:
@@ -114,11 +115,6 @@ def _identity(
     identity |= {"labels": ", ".join(map(file_digest, labels)), "code": code("students.learn.learn")}
     identity |= {f"network.{key}": str(value) for key, value in asdict(network).items()}
     return identity | {f"training.{key}": str(v) for key, v in asdict(training).items() if key not in MACHINE}
-
-
-def _key(identity: dict[str, str]) -> str:
-    """Name of the folder of one training's states."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _clear(folders: list[Path]) -> None:
@@ -187,15 +183,11 @@ def _teach(learner: StudentTrainer, teacher: list[Path] | None, soft_labels: Pat
     return soft_labels and read_labels(soft_labels, learner.data)
 
 
-def _take_up(learner: StudentTrainer, folder: Path, identity: dict[str, str], ours: list[Path]) -> None:
-    """Go on from the newest state of this training, if there is one; states of other runs are told."""
-    for other, differing in state.relatives(folder, identity):
-        if other not in ours:
-            say(f"{other} holds states of another run (other {', '.join(differing)}), which are not taken up")
-    if found := state.newest(folder, identity):
-        learner.restore(*found)
-        if not learner.done:
-            say(f"going on from epoch {learner.epoch + 1} of {learner.course.epochs}")
+def _restore(learner: StudentTrainer, epoch: int, tensors: dict[str, Tensor]) -> None:
+    """Take up a training where it was left, and tell where it goes on."""
+    learner.restore(epoch, tensors)
+    if not learner.done:
+        say(f"going on from epoch {learner.epoch + 1} of {learner.course.epochs}")
 
 
 def _advance(

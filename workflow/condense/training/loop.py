@@ -1,10 +1,8 @@
 """The steps of a training that may be interrupted: taken up where it was, saved, left when it is asked to."""
 
-import hashlib
-import json
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -43,7 +41,7 @@ def identity_of(
 
 def key_of(identity: dict[str, str], group: Workers) -> str:
     """Name of the folder of a run's states. Raises InputError where the workers read different files."""
-    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+    key = state.key_of(identity)
     own = torch.tensor(int(key, 16))
     if group.any(bool(group.from_first(own.clone()) != own)):
         raise InputError(
@@ -53,10 +51,13 @@ def key_of(identity: dict[str, str], group: Workers) -> str:
     return key
 
 
-def take_up(folder: Path, identity: dict[str, str]) -> tuple[int, dict[str, Tensor]] | None:
-    """The newest state of this run; states of others are told."""
+def take_up(
+    folder: Path, identity: dict[str, str], ours: Collection[Path] = ()
+) -> tuple[int, dict[str, Tensor]] | None:
+    """The newest state of this run; states of others are told, but for the folders that are `ours`."""
     for other, differing in state.relatives(folder, identity):
-        say(f"{other} holds states of another run (other {', '.join(differing)}), which are not taken up")
+        if other not in ours:
+            say(f"{other} holds states of another run (other {', '.join(differing)}), which are not taken up")
     return state.newest(folder, identity)
 
 

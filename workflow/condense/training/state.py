@@ -1,5 +1,7 @@
 """State of a training that can be taken up again: whole files, newest first, never of another run."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +13,11 @@ from condense.base.errors import InputError
 from condense.base.progress import say
 
 KEPT = 2  # newest states that stay on disk, so that a damaged one has a predecessor
+
+
+def key_of(identity: dict[str, str]) -> str:
+    """Name of the folder of the states of one run."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def save(
