@@ -197,3 +197,19 @@ def test_stored_labels_are_mixed_as_the_views_are():
     views = cut_and_mix(torch.rand(2, 3, 8, 8), torch.tensor([1, 0]), (0, 0, 4, 4))
     found = labels(views, torch.tensor([2, 3]))
     assert found.tolist() == [[0, 0, 0.75, 0.25], [0, 0, 0.25, 0.75]]
+
+
+def test_a_last_image_alone_joins_the_batch_before_it_where_a_batch_is_normalised():
+    def steps(norm: str) -> list[int]:
+        network = initialised(StudentNetwork(depth=3, width=8, norm=norm), 8, 4, 0)
+        trained, validation = (
+            learner(recipe(epochs=1, batch=8), image_set(17, side=8), network),
+            image_set(4, side=8),
+        )
+        sizes = []
+        network.register_forward_pre_hook(lambda module, given: sizes.append(len(given[0])))
+        while not trained.done:
+            trained.advance(validation)
+        return sizes[:-1]  # without the examination
+
+    assert steps("batch") == [8, 9] and steps("instance") == [8, 8, 1]

@@ -71,10 +71,10 @@ def _train(
         order = [torch.randperm(len(targets)) for _ in range(settings.epochs)]
     parameters = [*network.parameters(), *head.parameters()]
     optimiser = torch.optim.AdamW(parameters, weight_decay=0.05, fused=True)
-    steps = settings.epochs * len(_parts(order[0], BATCH))
+    steps = settings.epochs * len(batches(order[0], BATCH))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
     for epoch in order:
-        for batch in _parts(epoch, BATCH):
+        for batch in batches(epoch, BATCH):
             loss = F.cross_entropy(head(network(pixels[batch])), targets[batch])
             optimiser.zero_grad()
             loss.backward()
@@ -84,8 +84,8 @@ def _train(
     return network.eval(), head.eval()
 
 
-def _parts(order: Tensor, size: int) -> list[Tensor]:
-    """Parts of so many images; a last image alone, which has no deviation, joins those before it."""
+def batches(order: Tensor, size: int) -> list[Tensor]:
+    """Batches [size] of places [n]; a last image alone, which has no deviation, joins those before it."""
     parts = [*order.split(size)]
     if len(parts) > 1 and len(parts[-1]) == 1:
         parts[-2:] = [torch.cat(parts[-2:])]
@@ -100,7 +100,7 @@ def _settle(network: FittedNetwork, pixels: Tensor) -> None:
             layer.reset_running_stats()
             layer.momentum = None  # cumulative average
     order = torch.randperm(len(pixels), generator=torch.Generator().manual_seed(0))
-    for batch in _parts(order, WHOLE):
+    for batch in batches(order, WHOLE):
         network(pixels[batch])
 
 

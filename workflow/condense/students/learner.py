@@ -2,13 +2,14 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from condense.base.errors import InputError
 from condense.base.seeds import seed_of, stream
+from condense.encoders.fitted import batches
 from condense.students.augment import Augmentation, Views
 from condense.students.data import ImageSet
 from condense.students.losses import student_loss
@@ -44,7 +45,7 @@ class StudentTrainer:
     ) -> None:
         self.network, self.data, self.augmentation = network, data, augmentation
         self.course, self.seed, self.teach = course, seed, teach
-        self.steps = -(-len(data) // course.batch)  # of an epoch
+        self.steps = len(self._split(torch.arange(len(data))))  # of an epoch
         self.step = 0
         self.recent: list[Tensor] = []  # losses of the epoch
         self.history = torch.zeros(0, len(COLUMNS), dtype=torch.float64)
@@ -69,7 +70,7 @@ class StudentTrainer:
         epoch, place = divmod(self.step, self.steps)
         if place == 0:
             self._open(epoch)
-        chosen = self.order[place * self.course.batch : (place + 1) * self.course.batch]
+        chosen = self.batches[place]
         # some networks draw themselves, as for dropout
         torch.manual_seed(seed_of("student", self.seed, epoch, place))
         views = self.augmentation(self.data.images[chosen], epoch, place)
@@ -167,9 +168,15 @@ class StudentTrainer:
             group["lr"] = course.rate(epoch)
         order = torch.randperm(len(self.data), generator=stream("student order", self.seed, epoch))
         self.order = order.to(self.data.labels.device)
+        self.batches = self._split(self.order)
         self.network.train()
         if not self.step:
             self._keep(0)
+
+    def _split(self, order: Tensor) -> Sequence[Tensor]:
+        """Batches of the places [n]; a last image alone has no deviation by which batch norm could divide."""
+        normed = any(isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) for part in self.network.modules())
+        return batches(order, self.course.batch) if normed else order.split(self.course.batch)
 
     def _close(self, epoch: int, validation: ImageSet) -> None:
         """End an epoch: its mean loss, and the accuracy where it is due."""
