@@ -54,6 +54,14 @@ def test_a_run_that_goes_on_says_again_what_was_said(
     say("step 1")
     assert capsys.readouterr().err == "step 1\n"
     keep_journal(tmp_path / "state/seed0.log")
+    assert not capsys.readouterr().err, "said by the run that started this worker"
+    monkeypatch.setenv(JOURNAL, "")
+    monkeypatch.setenv("RANK", "1")
+    keep_journal(tmp_path / "state/seed0.log")
+    assert not capsys.readouterr().err, "said by the first worker"
+    monkeypatch.setenv(JOURNAL, "")
+    monkeypatch.setenv("RANK", "0")
+    keep_journal(tmp_path / "state/seed0.log")
     say("step 2")
     assert capsys.readouterr().err == "step 1\nstep 2\n"
     monkeypatch.setenv(JOURNAL, str(tmp_path))  # a folder: nothing can be kept, and the work goes on

@@ -27,11 +27,13 @@ def say(text: str) -> None:
 def keep_journal(path: Path) -> None:
     """Say again what an interrupted run said, and keep beside its states what this one says.
 
-    Snakemake empties the log of a job that starts again.
+    Snakemake empties the log of a job that starts again. Of several workers one says it: the run that started
+    them, or the first where torchrun did.
     """
+    first = os.environ.get(JOURNAL) != str(path) and os.environ.get("RANK", "0") == "0"
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_file():
+        if first and path.is_file():
             sys.stderr.write(path.read_text(encoding="utf-8", errors="replace"))
         os.environ[JOURNAL] = str(path)
 
