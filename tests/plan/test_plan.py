@@ -3,6 +3,8 @@
 import inspect
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,3 +132,8 @@ def test_native_arithmetic_is_another_code_of_every_job_and_pinned_is_the_defaul
     assert native.code("scoring.score.score") != pinned.code("scoring.score.score")
     monkeypatch.setenv("PATH", os.environ["PATH"])
     assert "CONDENSE_ARITHMETIC=native;" in environment(native.study.arithmetic)
+
+
+def test_a_plan_is_made_without_torch():
+    words = "import sys; from condense.plan.plan import Plan; sys.exit('torch' in sys.modules)"
+    assert not subprocess.run([sys.executable, "-c", words], check=False).returncode
