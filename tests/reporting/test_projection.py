@@ -152,6 +152,19 @@ def test_seeds_become_mean_deviation_and_a_paired_interval(tmp_path):
     assert f"over 3 seeds, each with its own training; {kept}." in text
 
 
+def test_a_set_that_no_seed_draws_anew_is_named_beside_its_deviation_of_zero(tmp_path):
+    rows = [
+        {"method": method, "generator": "sit", "budget": "6", "seed": seed, "subset_images": 6, "fid": fid}
+        for method, values in {"random": (5.0, 6.0), "gadc": (4.0, 4.0)}.items()
+        for seed, fid in enumerate(values)
+    ]
+    layout = replace(table_layout(tiny(), "main"), vary=("draw",))
+    text = printed(layout, tmp_path, pd.DataFrame(rows))
+    assert "gadc: the same with each seed, as the deviation of zero says" in text
+    rows[-1]["fid"] = 4.1
+    assert "the same with each seed" not in printed(layout, tmp_path, pd.DataFrame(rows))
+
+
 def test_the_paired_interval_is_students():
     first, second = pd.Series([1.0, 2.0, 4.0], index=[0, 1, 2]), pd.Series([2.0, 2.0, 2.0], index=[0, 1, 2])
     # mean 1/3, deviation 1.5275, t(0.975, 2) = 4.3027: half-width 3.7946

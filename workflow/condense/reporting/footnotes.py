@@ -111,6 +111,20 @@ def _seeds(layout: TableLayout, records: list[dict[str, Any]]) -> Iterator[str]:
         yield (
             f"Mean ± sample standard deviation over {numbers} seeds, each with its own {listed(drawn)}{same}."
         )
+        yield from _constant(records)
+
+
+def _constant(records: list[dict[str, Any]]) -> Iterator[str]:
+    """Methods whose values no seed moved: they draw nothing of what the seeds vary."""
+    known = [record for record in records if pd.notna(record["std"])]
+    moved = {record["method"] for record in known if record["std"] > 0}
+    if still := [
+        method for method in dict.fromkeys(record["method"] for record in known) if method not in moved
+    ]:
+        yield (
+            f"{listed(still)}: the same with each seed, as the deviation of zero says; intervals of "
+            "differences from them are over the draws of the other method alone."
+        )
 
 
 def listed(words: Sequence[str]) -> str:
