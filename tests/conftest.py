@@ -4,12 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from condense.base.arithmetic import prepare
 
 prepare([])  # as every command does, before a library is imported
 
-from studies import StudyCopy  # noqa: E402
+from studies import TOKEN, StudyCopy  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +23,15 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory) -> StudyCopy:
-    """The tiny study, run once on two cores; tests that change anything work on a duplicate."""
-    study = StudyCopy.create(tmp_path_factory.mktemp("built"))
-    done = study.run()
-    assert done.returncode == 0, done.stdout
-    return study
+def built(tmp_path_factory, worker_id) -> StudyCopy:
+    """The tiny study, run by the first of pytest's workers that asks; what changes it duplicates it."""
+    shared = tmp_path_factory.getbasetemp()
+    root = (shared if worker_id == "master" else shared.parent) / "built"
+    with FileLock(root.with_suffix(".lock")):
+        if root.exists():
+            return StudyCopy(root / "repo", root / "study")
+        study = StudyCopy.create(root)
+        done = study.run(HF_TOKEN=TOKEN)
+        (root / "output.txt").write_text(done.stdout)
+        assert done.returncode == 0, done.stdout
+        return study

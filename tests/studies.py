@@ -11,6 +11,7 @@ import numpy as np
 import yaml
 
 ROOT = Path(__file__).parents[1]
+TOKEN = "hf_" + "Q7z" * 11  # of a hub, in the environment of a run
 CLASSES = ("n01440764", "n02102040", "n02979186")  # the encoder's head knows WordNet ids
 
 
@@ -39,15 +40,15 @@ class StudyCopy:
         run = [sys.executable, "-m", "snakemake", "--snakefile", str(self.repo / "Snakefile")]
         return [*run, "--directory", str(self.folder), "--cores", "2", *words]
 
-    def run(self, *words: str) -> subprocess.CompletedProcess:
-        """Run Snakemake to its end; the output holds both streams."""
+    def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess:
+        """Run Snakemake to its end, with more environment variables; the output holds both streams."""
         return subprocess.run(
             self.command(*words),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", **variables},
         )
 
     def planned(self, *words: str) -> dict[str, int]:

@@ -9,7 +9,7 @@ import yaml
 
 from condense.plan.plan import Plan
 from sources import MODULES, ROOT
-from studies import StudyCopy
+from studies import TOKEN, StudyCopy
 
 COMMAND = "$(touch x); rm -rf y"
 RUNNING = ("pickle.load", "shell=True", "os.system", "eval(", "exec(", "trust_remote_code=True", "yaml.load(")
@@ -40,18 +40,13 @@ def test_no_module_touches_a_token():
         assert not re.search(r"(?i)hf_token|api_key|auth_token|token=", path.read_text()), path
 
 
-def test_a_hubs_token_is_in_no_log_result_or_report(built, tmp_path, monkeypatch):
-    study = built.duplicate(tmp_path)
-    secret = "hf_" + "Q7z" * 11
-    monkeypatch.setenv("HF_TOKEN", secret)
-    again = ["encoder", "embed", "train", "provenance", "card", "pack_report"]
-    done = study.run("--forcerun", *again)
-    assert done.returncode == 0 and secret not in done.stdout
-    with zipfile.ZipFile(study.folder / "results/report.zip") as report:
-        report.extractall(tmp_path / "report")
-    files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(files) > 100
-    assert [path for path in files if secret.encode() in path.read_bytes()] == []
+def test_a_hubs_token_is_in_no_log_result_or_report(built, tmp_path):
+    with zipfile.ZipFile(built.folder / "results/report.zip") as report:
+        report.extractall(tmp_path)
+    root = built.folder.parent
+    files = [path for folder in (root, tmp_path) for path in folder.rglob("*") if path.is_file()]
+    assert root / "output.txt" in files and len(files) > 100
+    assert [path for path in files if TOKEN.encode() in path.read_bytes()] == []
 
 
 def test_rules_quote_the_config():
@@ -75,6 +70,7 @@ def test_a_class_named_as_a_command_is_only_a_name(tmp_path):
     study.configure(lambda config: config["encoders"]["net"].update(classifier="linear"))
     study.configure(lambda config: config["comparisons"]["6"].update(methods=["gadc"]))
     study.configure(lambda config: config.pop("tables", None))
+    study.configure(lambda config: config.update(shards=1, sample_shards=1))
     done = study.run("results/fid_6.csv")
     assert done.returncode == 0, done.stdout
     assert COMMAND in (study.folder / "results/subsets/gadc/6.csv").read_text()

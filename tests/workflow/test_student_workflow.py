@@ -34,6 +34,7 @@ def examined(tmp_path_factory) -> StudyCopy:
 
     def with_students(config):
         config["images"]["validation"] = HELD.validation
+        config["shards"] = 1
         config["students"] = {name: STUDENTS["small"] | changes for name, changes in STUDENTS.items()}
         config["methods"]["full"] = {"kind": "full"}
         config["comparisons"]["6"] = {"methods": ["full", "random"], "students": [*STUDENTS]}
