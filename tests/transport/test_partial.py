@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
+from condense.transport.extension import Extension
 from condense.transport.partial import Transport, solve, squared_distances
 
 GOLDEN = Path(__file__).parents[1] / "golden/selection.safetensors"
@@ -200,6 +201,26 @@ def test_solving_to_a_tolerance_does_not_depend_on_where_it_starts(capacity: flo
     transport.warm_start(transport.solve(torch.tensor([0]), torch.tensor([[1, 5, 9]])).potential)
     torch.testing.assert_close(transport.extend(shared, every), cold, rtol=1e-6, atol=1e-6)
     assert not torch.equal(transport.extend(shared, every), cold)  # it did start elsewhere
+
+
+def test_what_leaves_the_range_of_float32_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    cost = squared_distances(features(8, 30))[None]
+    transport = Transport(cost, cost.median()[None] / 150, 1.05, 20, 1e-6)
+    iterations = []
+    update = Extension.update_rows
+
+    def counted(problems: Extension, *reach: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        iterations.append(reach[0].dtype)
+        return update(problems, *reach)
+
+    monkeypatch.setattr(Extension, "update_rows", counted)
+    shared, every = torch.tensor([[0, 1]]), torch.arange(2, 30)[None]
+    found = transport.extend(shared, every)
+    assert torch.float64 in iterations, "float32 has the range: the test needs a smaller epsilon"
+    assert iterations.count(torch.float32) < iterations.count(torch.float64)
+    subsets = torch.cat([shared.expand(28, -1), every[0][:, None]], 1)
+    exact = transport.solve(torch.zeros(28, dtype=torch.long), subsets).cost
+    torch.testing.assert_close(found[0].double(), exact, rtol=1e-5, atol=0)
 
 
 def test_distances_are_squared_euclidean() -> None:

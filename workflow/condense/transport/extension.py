@@ -63,9 +63,9 @@ class Extension:
         return self.goal / reach, self.own_goal / own_reach
 
     def error(self, u: Tensor, w: Tensor, reach: Tensor, own_reach: Tensor) -> Tensor:
-        """How far the row sums are off in total, of the problem [] where that is most."""
+        """How far the row sums of each problem [b, k] are off in total; not finite out of range."""
         off = (u * reach - self.goal).abs().sum(1) + (w * own_reach - self.own_goal).abs()[..., 0]
-        return self.share * off.max()
+        return self.share * off
 
     def cost(self, u: Tensor, w: Tensor, v: Tensor) -> Tensor:
         """Cost [b, k] of the plans."""
