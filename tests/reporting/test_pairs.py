@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from commands import call
 from condense.base.errors import InputError
 from condense.config.settings import Images
 from condense.images.sources import load, source
-from condense.reporting.pairs import GAP, plot_pairs
+from condense.reporting.pairs import plot_pairs
+from pictures import watch_figure
 
 PATHS = [path for path, _ in source(Images(source="digits")).images("3")]
 
@@ -25,32 +25,40 @@ def write_parts(folder: Path) -> list[Path]:
     return paths
 
 
-def write_pairs(path: Path, samples: list[int]) -> Path:
+def draw(folder: Path, samples: list[int], cls: str = "3") -> None:
     rows = [(sample, 3, PATHS[i], 0.1 * i) for i, sample in enumerate(samples)]
-    pd.DataFrame(rows, columns=["sample", "class_index", "path", "distance"]).to_csv(path, index=False)
-    return path
-
-
-def draw(folder: Path, samples: list[int]) -> np.ndarray:
-    words = ("--pairs", write_pairs(folder / "pairs.csv", samples), "--source", "digits", "--least", 1)
+    columns = ["sample", "class_index", "path", "distance"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "pairs.csv", index=False)
+    chosen = [(path, cls, 3, rank) for rank, path in enumerate(PATHS[:3])]
+    columns = ["path", "class", "class_index", "rank"]
+    pd.DataFrame(chosen, columns=columns).to_csv(folder / "subset.csv", index=False)
+    words = ("--pairs", folder / "pairs.csv", "--subset", folder / "subset.csv", "--source", "digits")
     call(plot_pairs, *write_parts(folder), *words, "--columns", 2, "--output", folder / "pairs.png")
-    return np.asarray(Image.open(folder / "pairs.png"))
 
 
-def test_each_sample_stands_left_of_its_training_image(tmp_path) -> None:
-    picture = draw(tmp_path, [9, 2, 5])
-    assert picture.shape == (2 * (8 + GAP) + GAP, 2 * (16 + GAP) + GAP, 3)
-    for i, sample in enumerate([9, 2, 5]):
-        top, left = GAP + (i // 2) * (8 + GAP), GAP + (i % 2) * (16 + GAP)
-        assert (picture[top : top + 8, left : left + 8] == 20 * sample).all()
-        real = load(source(Images(source="digits")), PATHS[i])
-        assert np.array_equal(picture[top : top + 8, left + 8 : left + 16], real)
+def test_each_sample_stands_left_of_its_training_image_above_class_rank_and_distance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = watch_figure(monkeypatch)
+    draw(tmp_path, [9, 2, 5])
+    panels = [panel for panel in figures[0].axes if panel.images]
+    assert len(panels) == 3
+    for i, (panel, sample) in enumerate(zip(panels, [9, 2, 5], strict=True)):
+        left, right = np.split(np.asarray(panel.images[0].get_array()), 2, 1)
+        assert (left == 20 * sample).all()
+        assert np.array_equal(right, load(source(Images(source="digits")), PATHS[i]))
+        assert panel.get_xlabel() == f"3\n{i + 1}: distance {0.1 * i:.3g}"
 
 
-def test_without_pairs_the_picture_is_white(tmp_path) -> None:
-    assert (draw(tmp_path, []) == 255).all()
+def test_without_pairs_there_is_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = watch_figure(monkeypatch)
+    draw(tmp_path, [])
+    assert not any(panel.images or panel.get_xlabel() for panel in figures[0].axes)
+    assert (tmp_path / "pairs.png").is_file()
 
 
-def test_a_sample_that_is_not_there_is_named(tmp_path) -> None:
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="sample 12, but there are 12"):
         draw(tmp_path, [3, 12])
+    with pytest.raises(InputError, match=r"pairs.csv names .* which .*subset.csv does not have: score again"):
+        draw(tmp_path, [3, 2, 1, 0])

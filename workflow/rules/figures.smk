@@ -79,7 +79,7 @@ rule plot_pairs:
         code=code("reporting.pairs.plot_pairs", *PLAN.unused()),
     shell:
         "exec python -m condense plot-pairs {input.samples} {params.options} --pairs {input.pairs}"
-        " --output {output} > {log} 2>&1"
+        " --subset {input.subset} --output {output} > {log} 2>&1"
 
 
 rule plot_methods:

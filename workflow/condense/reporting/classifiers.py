@@ -11,8 +11,9 @@ import typer
 from condense.base.tables import read_lines, read_table
 from condense.config.names import replicate_of
 from condense.reporting.curves import Outputs
-from condense.reporting.style import COLUMN, PAGE, line, plot
+from condense.reporting.style import COLUMN, PAGE, line, plot, shorten
 
+NAME = 0.7  # inches that a name may take there
 NAMED = 20  # most classes whose names fit beside a picture
 
 
@@ -55,7 +56,8 @@ def plot_confusion(
         picture = panel.imshow(shares, vmin=0, vmax=100, cmap="viridis", interpolation="nearest")
         panel.set(xlabel="taken for", ylabel="class", xticks=[], yticks=[])
         if len(names) <= NAMED:
-            panel.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
-            panel.set_yticks(range(len(names)), names, fontsize=6)
+            short = [shorten(name, NAME, 6) for name in names]
+            panel.set_xticks(range(len(names)), short, rotation=90, fontsize=6)
+            panel.set_yticks(range(len(names)), short, fontsize=6)
         panel.grid(visible=False)
         figure.colorbar(picture, ax=panel, label="% of the class", shrink=0.8)

@@ -11,8 +11,9 @@ from condense.base.errors import InputError
 from condense.base.storage import replacing
 from condense.base.tables import read_lines
 from condense.diffusion.parts import read_part
-from condense.reporting.style import COLUMN, PAGE, line, plot
+from condense.reporting.style import COLUMN, PAGE, line, plot, shorten
 
+NAME = 1.2  # inches that the name of a row may take
 FEW = 3  # images of a class that a comparison of methods shows
 
 
@@ -61,12 +62,13 @@ def side_by_side(output: list[Path], pictures: dict[str, np.ndarray], rows: Sequ
     with plot(output, 1, len(pictures), **size) as (_, panels):
         for panel, (title, picture) in zip(panels[0], pictures.items(), strict=True):
             panel.imshow(picture, interpolation="nearest")
-            panel.set_title(title, fontsize=6)
+            panel.set_title(shorten(title, PAGE / len(pictures) - 0.1, 6), fontsize=6)
             panel.set(xticks=[], yticks=[])
             panel.spines[:].set_visible(False)
         if rows:
             step = len(next(iter(pictures.values()))) / len(rows)
-            panels[0, 0].set_yticks((np.arange(len(rows)) + 0.5) * step, rows, fontsize=6)
+            names = [shorten(name, NAME, 6) for name in rows]
+            panels[0, 0].set_yticks((np.arange(len(rows)) + 0.5) * step, names, fontsize=6)
             panels[0, 0].tick_params(length=0)
             panels[0, 0].grid(visible=False)
 

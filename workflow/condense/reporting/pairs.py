@@ -7,37 +7,54 @@ import numpy as np
 import typer
 
 from condense.base.errors import InputError
-from condense.base.storage import replacing
 from condense.base.tables import read_table
 from condense.config.options import take
 from condense.config.settings import Images
 from condense.diffusion.parts import read_part
 from condense.images.sources import load, source
+from condense.images.subset import read_subset
+from condense.reporting.style import PAGE, plot, shorten
 
-GAP = 2  # white pixels around a pair; its two images touch
+LETTERS = 6  # height of the words below a pair, in points
 
 
 @take(images=Images)
 def plot_pairs(
     parts: Annotated[list[Path], typer.Argument(help="Generated images, in order (npz).")],
     pairs: Annotated[Path, typer.Option(help="Closest pairs, from `score --pairs`.")],
+    subset: Annotated[Path, typer.Option(help="Subset that was trained on; it names the classes.")],
     output: Annotated[Path, typer.Option(help="Pairs, nearest first: generated left, training right (png).")],
     images: Images,
-    columns: Annotated[int, typer.Option(help="Pairs in a row.", min=1)] = 6,
-    least: Annotated[int, typer.Option(help="Least width in pixels; small images are enlarged.")] = 640,
+    columns: Annotated[int, typer.Option(help="Pairs in a row.", min=1)] = 4,
 ) -> None:
-    """Draw the generated images nearest to training images beside these: copies show at a glance."""
-    from PIL import Image
+    """Draw the generated images nearest to training images beside these: copies show at a glance.
 
-    table = read_table(pairs, ["sample", "path"])
-    opened = source(images)
+    Below a pair stand its class, its rank and its distance in the detector's features.
+    """
+    table = read_table(pairs, ["sample", "path", "distance"])
     generated = read_chosen(parts, table["sample"].tolist())
-    real = [load(opened, path, len(image)) for path, image in zip(table["path"], generated, strict=True)]
-    grid = lay_out([np.concatenate(pair, 1) for pair in zip(generated, real, strict=True)], columns)
-    factor = max(1, -(-least // grid.shape[1]))
-    picture = Image.fromarray(grid.repeat(factor, 0).repeat(factor, 1))
-    with replacing(output) as beside:
-        picture.save(beside, format="png")
+    names = _classes(table["path"].tolist(), subset, pairs)
+    opened = source(images)
+    rows = max(1, -(-len(table) // columns))
+    width = PAGE / columns
+    with plot([output], rows, columns, figsize=(PAGE, rows * (width / 2 + 0.3))) as (_, panels):
+        for panel in panels.flat:
+            panel.set(xticks=[], yticks=[])
+            panel.spines[:].set_visible(False)
+        found = zip(panels.flat, generated, names, table["path"], table["distance"], strict=False)
+        for rank, (panel, image, name, path, distance) in enumerate(found, 1):
+            panel.imshow(np.concatenate([image, load(opened, path, len(image))], 1))
+            told = f"{shorten(name, width - 0.2, LETTERS)}\n{rank}: distance {distance:.3g}"
+            panel.set_xlabel(told, fontsize=LETTERS)
+
+
+def _classes(paths: list[str], subset: Path, pairs: Path) -> list[str]:
+    """Names of the classes of training images. InputError for an image that the subset does not have."""
+    known = {row.path: row.cls for row in read_subset(subset)}
+    for path in paths:
+        if path not in known:
+            raise InputError(f"{pairs} names {path!r}, which {subset} does not have: score again.")
+    return [known[path] for path in paths]
 
 
 def read_chosen(parts: list[Path], places: list[int]) -> list[np.ndarray]:
@@ -51,14 +68,3 @@ def read_chosen(parts: list[Path], places: list[int]) -> list[np.ndarray]:
     if len(found) < len(set(places)):
         raise InputError(f"the closest pairs name sample {max(places)}, but there are {start}; score again.")
     return [found[i] for i in places]
-
-
-def lay_out(pairs: list[np.ndarray], columns: int) -> np.ndarray:
-    """Picture uint8 [h, w, 3] of equally large pieces in rows on white; only white where there are none."""
-    height, width = pairs[0].shape[:2] if pairs else (1, 1)
-    rows = max(1, -(-len(pairs) // columns))
-    grid = np.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3), 255, np.uint8)
-    for i, pair in enumerate(pairs):
-        top, left = (i // columns) * (height + GAP) + GAP, (i % columns) * (width + GAP) + GAP
-        grid[top : top + height, left : left + width] = pair
-    return grid

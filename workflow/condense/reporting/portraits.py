@@ -14,7 +14,7 @@ from condense.images.index import read_index
 from condense.images.sources import centre_crop, source
 from condense.images.subset import MADE, MadeFolder, by_class, open_chosen, read_subset
 from condense.reporting.grids import side_by_side, tile
-from condense.reporting.style import COLOURS, PAGE, plot
+from condense.reporting.style import COLOURS, PAGE, plot, shorten
 from condense.selection.candidates import open_features
 
 
@@ -73,7 +73,7 @@ def plot_map(
                 raise InputError(f"{subset} names images of class {name!r} that are not embedded.")
             panel.scatter(*points[~inside].T, s=2, color="0.75", linewidths=0)
             panel.scatter(*points[inside].T, s=7, color=COLOURS[1], linewidths=0)
-            panel.set_title(name)
+            panel.set_title(shorten(name, PAGE / 5 - 0.1, 8))
         for panel in panels.flat:
             panel.set_axis_off()
 

@@ -25,6 +25,7 @@ LOOK = {
     "axes.formatter.useoffset": False,
     "grid.color": "#dddddd",
     "grid.linewidth": 0.5,
+    "text.parse_math": False,  # a dollar in a name is a dollar
     "svg.hashsalt": "condense",  # the same plot gives the same file
     "savefig.dpi": 220,
 }
@@ -34,6 +35,19 @@ def line(number: int) -> dict[str, str]:
     """Colour and line of the n-th thing that is compared."""
     rounds, colour = divmod(number, len(COLOURS))
     return {"color": COLOURS[colour], "linestyle": LINES[rounds % len(LINES)]}
+
+
+def shorten(text: str, inches: float, points: float) -> str:
+    """The text, its middle left out where letters of so many points would take more than so many inches."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=points)
+    short, kept = text, len(text)
+    while kept > 2 and text_to_path.get_text_width_height_descent(short, font, False)[0] > 72 * inches:
+        kept -= 1
+        short = f"{text[: kept - kept // 2]}…{text[-(kept // 2) :]}"
+    return short
 
 
 @contextmanager
