@@ -47,7 +47,7 @@ def test_each_sample_stands_left_of_its_training_image_above_class_rank_and_dist
         left, right = np.split(np.asarray(panel.images[0].get_array()), 2, 1)
         assert (left == 20 * sample).all()
         assert np.array_equal(right, load(source(Images(source="digits")), PATHS[i]))
-        assert panel.get_xlabel() == f"3\n{i + 1}: distance {0.1 * i:.3g}"
+        assert panel.get_xlabel() == f"3\n{i + 1}: distance {0.1 * i:.4g}"
 
 
 def test_without_pairs_there_is_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

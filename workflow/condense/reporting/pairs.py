@@ -44,7 +44,7 @@ def plot_pairs(
         found = zip(panels.flat, generated, names, table["path"], table["distance"], strict=False)
         for rank, (panel, image, name, path, distance) in enumerate(found, 1):
             panel.imshow(np.concatenate([image, load(opened, path, len(image))], 1))
-            told = f"{shorten(name, width - 0.2, LETTERS)}\n{rank}: distance {distance:.3g}"
+            told = f"{shorten(name, width - 0.2, LETTERS)}\n{rank}: distance {distance:.4g}"
             panel.set_xlabel(told, fontsize=LETTERS)
 
 
