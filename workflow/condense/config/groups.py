@@ -10,7 +10,8 @@ from condense.config.options import setting, settings
 class Groups(Selector):
     """S3 of IMS3: of each class the group that is near its real images and far from the others' groups.
 
-    The defaults are the release's, but for `pairs`, which is the paper's.
+    The defaults are the release's, but for `pairs`, which is the paper's. Random groups are the same in the
+    control `choice: random` and where the ascent starts with them.
     """
 
     kind: Literal["groups"]
@@ -30,7 +31,10 @@ class Groups(Selector):
     )
     offset: float = setting(0.0, "Added to distances before their logarithm.", ge=0)
     search: Literal["ascent", "exact"] = setting(
-        "ascent", "Change one class's group at a time, from the closest ones on; or compare all choices."
+        "ascent", "Change one class's group at a time; or compare all choices."
+    )
+    start: Literal["closest", "random"] = setting(
+        "closest", "ascent: begin with the closest groups, as released, or with random ones, as in the paper."
     )
     rounds: int = setting(5, "Most rounds of the ascent over all classes.", gt=0)
     real: int = setting(200, "Real images of a class that are looked at, at most.", gt=0)

@@ -75,18 +75,25 @@ def choose(centroids: np.ndarray, real: np.ndarray, names: Sequence[str], chosen
     closest = (centroids * real[:, None]).sum(2).argmax(1)
     if chosen.choice == "closest":
         return closest
-    groups = centroids.shape[1]
+    drawn = _draw(names, centroids.shape[1], chosen.seed)
     if chosen.choice == "random":
-        draws = [stream("groups", "choice", chosen.seed, name) for name in names]
-        return np.array([torch.randint(groups, (1,), generator=own).item() for own in draws])
+        return drawn
     weights = {"closeness": chosen.closeness, "separation": chosen.separation}
     objective = objective_of(centroids, real, names, **weights, pairs=chosen.pairs, offset=chosen.offset)
-    found = search_exactly(objective) if chosen.search == "exact" else None
-    if found is None:
-        found, rounds = ascend(objective, closest, chosen.rounds)
+    if chosen.search == "exact":
+        found = search_exactly(objective)
+    else:
+        start = closest if chosen.start == "closest" else drawn
+        found, rounds = ascend(objective, start, chosen.rounds)
         say(f"groups: {rounds} rounds of at most {chosen.rounds}")
     _tell(objective, closest, found)
     return found
+
+
+def _draw(names: Sequence[str], groups: int, seed: int) -> np.ndarray:
+    """A random group of each class [classes], by the seed and the class's name."""
+    draws = [stream("groups", "choice", seed, name) for name in names]
+    return np.array([torch.randint(groups, (1,), generator=own).item() for own in draws])
 
 
 def _tell(objective: GroupObjective, closest: np.ndarray, found: np.ndarray) -> None:
