@@ -94,6 +94,13 @@ def test_both_readings_are_written_out():
     assert summed.value(chosen) == pytest.approx(0.4 * near + 0.9 * sum(pairs), rel=1e-12)
 
 
+def test_the_mean_is_over_all_choices():
+    for pairs in ("mean", "sum"):
+        objective = drawn(4, 3, pairs=pairs)
+        every = [objective.value(np.array(chosen)) for chosen in product(range(3), repeat=4)]
+        assert objective.mean == pytest.approx(np.mean(every), rel=1e-12)
+
+
 def test_gains_are_what_a_change_of_group_changes():
     objective, chosen = drawn(6, 4), np.array([0, 1, 2, 3, 0, 1])
     gains = objective.gains(chosen)

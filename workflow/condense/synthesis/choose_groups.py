@@ -97,10 +97,11 @@ def _draw(names: Sequence[str], groups: int, seed: int) -> np.ndarray:
 
 
 def _tell(objective: GroupObjective, closest: np.ndarray, found: np.ndarray) -> None:
-    """Say what the choice gained over the closest groups."""
-    before, after = objective.value(closest), objective.value(found)
+    """Say what the choice gained over its controls."""
+    values = f"{objective.value(found):.6g}, of the closest ones {objective.value(closest):.6g}"
     changed = int((closest != found).sum())
-    say(f"groups: objective {after:.6g}, of the closest ones {before:.6g}; {changed} of {len(found)} differ")
+    say(f"groups: objective {values}, of random ones {objective.mean:.6g} on average")
+    say(f"groups: {changed} of {len(found)} are not the closest")
 
 
 def _measured(

@@ -59,6 +59,12 @@ class GroupObjective:
         own = self.far[rows[:, None], chosen[:, None], rows[None], chosen[None]]
         return float(self.closeness * self.near[rows, chosen].sum() + self.pair_weight * own.sum())
 
+    @cached_property
+    def mean(self) -> float:
+        """Mean of the objective over all choices: that of random groups."""
+        near, far = self.near.mean(1).sum(), self.far.mean((1, 3)).sum()
+        return float(self.closeness * near + self.pair_weight * far)
+
     def gains(self, chosen: np.ndarray) -> np.ndarray:
         """Part of the objective [classes, groups] that is a group's, were it chosen for its class."""
         others = sum(self.far[j, group] for j, group in enumerate(chosen))
