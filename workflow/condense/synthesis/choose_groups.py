@@ -112,19 +112,23 @@ def _measured(
     chosen: Groups,
     made: Path,
 ) -> tuple[list[str], np.ndarray, np.ndarray, list[int]]:
-    """Classes, centroids of their groups and of real images, and how many real images there are."""
-    names, groups, real, counts = [], [], [], []
+    """Classes, centroids of their groups and of real images, and how many real images there are.
+
+    The classes stand in the order of their names, whichever shards hold them: the ascent depends on it.
+    """
+    found = {}
     for name, (paths, values) in read_embedded(features, detector):
+        groups = []
         for origin, held in zip(origins, sets, strict=True):
             if name not in held:
                 raise InputError(f"{origin} has no image of class {name!r}; make it anew.")
-        own = zip(origins, sets, strict=True)
-        found = [features_of(held[name], paths, values, detector, made, path) for path, held in own]
-        groups.append(np.stack([centroid(each.numpy()) for each in found]))
-        real.append(centroid(_drawn(values, name, chosen).numpy()))
-        names.append(name)
-        counts.append(len(paths))
-    return names, np.stack(groups), np.stack(real), counts
+            own = features_of(held[name], paths, values, detector, made, origin)
+            groups.append(centroid(own.numpy(), f"class {name!r} in {origin}"))
+        real = centroid(_drawn(values, name, chosen).numpy(), f"the real images of class {name!r}")
+        found[name] = np.stack(groups), real, len(paths)
+    names = sorted(found)
+    groups, real, counts = zip(*map(found.get, names), strict=True)
+    return names, np.stack(groups), np.stack(real), [*counts]
 
 
 def _drawn(values: Tensor, name: str, chosen: Groups) -> Tensor:

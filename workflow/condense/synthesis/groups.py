@@ -17,15 +17,15 @@ ZERO = 1e-14  # distances below it are rounding
 TABLE = 2**24  # objectives that an exact search compares at once
 
 
-def centroid(features: np.ndarray) -> np.ndarray:
-    """Unit mean [d] of the unit vectors of features [n, d]; InputError where there is none."""
+def centroid(features: np.ndarray, owner: str = "the images") -> np.ndarray:
+    """Unit mean [d] of the unit vectors of features [n, d]; InputError, of the owner, where there is none."""
     features = np.asarray(features, np.float64)
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     if not np.isfinite(features).all() or not (lengths > 0).all():
-        raise InputError("a feature is zero or not finite; look at the encoder and the image.")
+        raise InputError(f"A feature of {owner} is zero or not finite: look at the encoder and the images.")
     mean = (features / lengths).mean(0)
     if not np.linalg.norm(mean) > 0:
-        raise InputError("features cancel out: their mean has no direction; choose another encoder.")
+        raise InputError(f"Features of {owner} cancel out, their mean is zero: choose another encoder.")
     return mean / np.linalg.norm(mean)
 
 
