@@ -78,7 +78,7 @@ def undisturbed(start, tmp_path_factory) -> Tuned:
     return made
 
 
-@pytest.mark.parametrize("inversion", ["code", "ddim"])
+@pytest.mark.parametrize("inversion", ["code", "paired", "ddim"])
 def test_a_killed_finetuning_ends_with_the_bytes_of_an_undisturbed_one(start, tmp_path, inversion):
     options = ["--inversion", inversion, "--inversion-steps", "4"]
     whole = Tuned(tmp_path / "whole", start, *options)
@@ -170,6 +170,33 @@ def test_no_image_leaves_the_network_as_it_is(start, tmp_path):
     before, after = load_file(start / "start.safetensors"), load_file(made.weights)
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert all((after[name] == 1).all() for name in after.keys() - before.keys())
+
+
+@pytest.mark.parametrize("inversion", ["none", "code", "paired", "ddim"])
+def test_fewer_images_than_a_batch_are_finetuned_on(start, tmp_path, inversion):
+    """One image of one class and none of the others: a batch of one, in every reading."""
+    write_latents(tmp_path / "one.h5", 1)
+    write_subset([Chosen("c/00.png", NAMES[0], 0, 0)], tmp_path / "one.csv")
+    made = Tuned(tmp_path, start, "--inversion", inversion, "--inversion-steps", "4")
+    made.words[3], made.words[5] = str(tmp_path / "one.h5"), str(tmp_path / "one.csv")
+    made.run()
+    assert len(made.rows()) == 10
+    assert all(np.isfinite(value) for row in made.rows() for value in row.values())
+    assert all(value.isfinite().all() for value in load_file(made.weights).values())
+
+
+def test_a_start_that_is_missing_or_not_finite_is_one_sentence(start, tmp_path):
+    made = Tuned(tmp_path, start)
+    made.words[1] = str(tmp_path / "absent.safetensors")
+    with pytest.raises(InputError, match=r"absent\.safetensors"):
+        made.run()
+    weights = load_file(start / "start.safetensors")
+    weights["final_layer.linear.bias"][0] = np.nan
+    write_generator(tmp_path / "spoilt.safetensors", read_description(start / "start.safetensors"), weights)
+    made.words[1] = str(tmp_path / "spoilt.safetensors")
+    with pytest.raises(InputError, match="not finite"):
+        made.run()
+    assert made.saved() == [] and not made.weights.exists()
 
 
 def test_classes_are_a_generators_own_by_their_names(start, tmp_path):
