@@ -18,6 +18,7 @@ CONFIGS = [
     "examples/digits/config.yaml",
     "examples/digits-students/config.yaml",
     "examples/imagenette/config.yaml",
+    "examples/imagenette-groups/config.yaml",
     "examples/imagenette-students/config.yaml",
     "examples/quick/config.yaml",
     "examples/seeds/config.yaml",

@@ -41,9 +41,41 @@ def test_a_replicate_draws_its_own_groups(config):
     assert not [name for name in same.study.methods if name.startswith(("random.2", "s3.2"))]
 
 
+def load(name: str) -> Plan:
+    return Plan(yaml.safe_load((ROOT / f"examples/{name}/config.yaml").read_text()))
+
+
+def test_choices_among_photographs_are_paired_and_their_encoder_is_one():
+    plan = load("imagenette-groups")
+    for seed in ("", ".1", ".4"):
+        found = [
+            plan.inputs.choose_groups(f"{name}{seed}", "100") for name in ("s3", "s3-closest", "s3-random")
+        ]
+        assert found[0] == found[1] == found[2]
+        drawn = [f"random{seed}", *(f"random{seed}.group{number}" for number in range(1, 5))]
+        assert found[0]["group"] == [f"results/subsets/{name}/100.csv" for name in drawn]
+        assert found[0]["encoder_file"] == "results/encoders/mobilenet.safetensors"
+    assert "s3" not in {name.split(".")[0] for name in plan.names("chosen").split("|")}
+
+
+@pytest.mark.parametrize(
+    ("study", "budget", "drawn_by"), [("distil", "100", "samples"), ("imagenette-distil", "10", "minimax-im")]
+)
+def test_along_the_curve_over_groups_more_are_added_to_the_same(study, budget, drawn_by):
+    plan = load(study)
+    table = plan.study.tables["groups_number"]
+    single, *choices = table.methods
+    assert single == drawn_by
+    found = [plan.inputs.choose_groups(name, budget)["group"] for name in choices]
+    assert [len(groups) for groups in found] == [2, 5, 10]
+    assert found[2][:5] == found[1] and found[1][:2] == found[0]
+    assert found[0][0] == f"results/subsets/{single}/{budget}.csv"
+
+
 def test_only_what_the_stage_obeys_is_among_its_options(config):
     words = Plan(config).options.choose_groups("s3", "100").split()
     assert words[words.index("--pairs") + 1] == "mean" and words[words.index("--name") + 1] == "s3"
+    assert words[words.index("--start") + 1] == "closest"
     assert not {"--drawn-by", "--encoder", "--groups"} & {*words}
 
 
