@@ -42,6 +42,7 @@ sys.path.insert(
 )
 
 from condense.base.errors import InputError
+from condense.base.storage import require_writable
 from condense.config.document import read_config
 from condense.plan.plan import Plan, environment
 
@@ -50,6 +51,7 @@ place = (
 )  # of another workflow that uses this one as a module
 
 try:
+    require_writable(Path.cwd())
     if Path("config.yaml").is_file() and not workflow.modifier.skip_configfile:
         read_config(
             Path("config.yaml")

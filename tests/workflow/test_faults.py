@@ -175,6 +175,16 @@ def test_a_read_only_folder_is_named(name, disk):
         WRITERS[name](disk / "results" / name)
 
 
+def test_a_study_in_a_read_only_folder_is_named(disk):
+    shutil.copy(ROOT / "tests/tiny/config.yaml", disk)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    run = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--dry-run"]
+    done = subprocess.run([*run, "--directory", str(disk)], capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1 and f"{disk} may not be written: give write access to it" in said
+    assert "Traceback" not in said
+
+
 def test_an_error_of_the_work_itself_is_not_taken_for_the_disks(tmp_path):
     with pytest.raises(FileNotFoundError), replacing(tmp_path / "out"):
         (tmp_path / "lost").read_bytes()

@@ -67,6 +67,12 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def require_writable(folder: Path) -> None:
+    """Raise InputError for a folder in which nothing may be written."""
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{folder} may not be written: give write access to it, or work in another folder.")
+
+
 def _refusal(error: Exception, path: Path) -> str | None:
     """Why the disk refuses a file, whichever library tells it; None for any other error."""
     number = getattr(error, "errno", None)
