@@ -115,6 +115,24 @@ def test_nor_does_it_depend_on_others_in_the_network_of_a_generator(given):
     assert same(make(chain, given, igd(deviation_weight=120, batch=4), TARGETS[2:8], budget=2), whole)
 
 
+def test_the_ghost_costs_no_pass_of_the_network(given):
+    images, labels = digits()
+
+    def rows(ghost: bool) -> int:
+        chain, counted = digits_chain(images, labels, count=12, guidance=2.0), []
+        network = chain.network
+
+        def forward(x: Tensor, *more: Tensor) -> Tensor:
+            counted.append(len(x))
+            return network(x, *more)
+
+        forward.classes = network.classes
+        make(replace(chain, network=forward), given, igd(ghost=ghost), TARGETS[:2], budget=1)
+        return sum(counted)
+
+    assert rows(True) == rows(False) > 0
+
+
 def test_what_guides_not_at_all_gives_the_plain_chain(chain, given):
     plain = {name: draw_images(chain, [(name, n) for n in range(3)], int(name), 0) for name in ("2", "7")}
     some = [TARGETS[2], TARGETS[7]]

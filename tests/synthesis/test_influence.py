@@ -65,10 +65,11 @@ def point(index: int, dtype: torch.dtype) -> Point:
     made, start = chain(dtype), golden("igd")["start"].to(dtype)
     labels = golden("igd")["label_dit"]
     leaf = start[:1].clone().requires_grad_()
-    predicted, position = made.predict(leaf, index, labels).chunk(2, 1)
+    output, null = made.predict_with_null(leaf, index, labels)
+    predicted, position = output.chunk(2, 1)
     ghost = Ghost(made, lambda: start[1:])
     step = made.steps[index]
-    views = [step.clean(leaf, predicted), ghost.estimate(leaf, index, predicted, labels)]
+    views = [step.clean(leaf, predicted), ghost.estimate(index, predicted, null)]
     sigma = (0.5 * step.log_variance(position)).exp().detach()
     return Point(step, start[:1], predicted.detach(), torch.stack(views, 1), leaf, sigma)
 

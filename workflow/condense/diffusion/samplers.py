@@ -59,12 +59,19 @@ def guide(
     """
     if scale == 1:
         return lambda x, t: network(x, t, labels, text)
+    both = with_null(network, labels, text)
+    return lambda x, t: lead(*both(x, t), scale, min(channels or x.shape[1], x.shape[1]))
+
+
+def with_null(
+    network: Callable[..., Tensor], labels: Tensor, text: Tensor | None = None
+) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Function of x [b, c, h, w] and t [b]: what the network gives for labels [b], and for the null class."""
     both = torch.cat([labels, torch.full_like(labels, network.classes)])
     texts = None if text is None else torch.cat([text, torch.zeros_like(text)])
+    return lambda x, t: network(torch.cat([x, x]), torch.cat([t, t]), both, texts).chunk(2)
 
-    def predict(x: Tensor, t: Tensor) -> Tensor:
-        given, null = network(torch.cat([x, x]), torch.cat([t, t]), both, texts).chunk(2)
-        guided = min(channels or x.shape[1], x.shape[1])
-        return torch.cat([torch.lerp(null[:, :guided], given[:, :guided], scale), given[:, guided:]], 1)
 
-    return predict
+def lead(given: Tensor, null: Tensor, scale: float, channels: int) -> Tensor:
+    """Prediction `given` led away from that of the null class in its first channels, by a scale."""
+    return torch.cat([torch.lerp(null[:, :channels], given[:, :channels], scale), given[:, channels:]], 1)

@@ -18,7 +18,7 @@ from condense.config.settings import Autoencoder
 from condense.config.synthesis import Synthesis
 from condense.diffusion import adm, autoencoders
 from condense.diffusion.generator import Description, label_of, read_generator
-from condense.diffusion.samplers import guide
+from condense.diffusion.samplers import Predict, guide, lead, with_null
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,26 @@ class Chain:
 
     def predict(self, x: Tensor, index: int, labels: Tensor) -> Tensor:
         """Guided noise and variances [b, 2c, h, w] for x [b, c, h, w] at a step; differentiable in x."""
-        return torch.cat(
-            [
-                self._predict(part, self.steps[index].time, given)
-                for part, given in zip(x.split(self.batch), labels.split(self.batch), strict=True)
-            ]
-        )
+
+        def guided(labels: Tensor, text: Tensor | None) -> Predict:
+            return guide(self.network, labels, self.guidance, self.guided_channels, text)
+
+        return self._pass(x, index, labels, guided)
+
+    def predict_with_null(self, x: Tensor, index: int, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """What `predict` gives, and what the network gives for the null class, of the same passes."""
+        channels = min(self.guided_channels or x.shape[1], x.shape[1])
+
+        def guided(labels: Tensor, text: Tensor | None) -> Predict:
+            both = with_null(self.network, labels, text)
+
+            def predict(x: Tensor, t: Tensor) -> Tensor:
+                given, null = both(x, t)
+                return torch.cat([lead(given, null, self.guidance, channels), null], 1)
+
+            return predict
+
+        return self._pass(x, index, labels, guided).chunk(2, 1)
 
     def step(self, x: Tensor, index: int, output: Tensor, noise: Tensor | None) -> Tensor:
         """Ancestral step towards the image, given the network's output; step 0 takes no noise."""
@@ -82,12 +96,19 @@ class Chain:
             self.device
         )
 
-    def _predict(self, x: Tensor, time: int, labels: Tensor) -> Tensor:
-        text = None if self.captions is None else self.captions[labels]
-        guided = guide(self.network, labels, self.guidance, self.guided_channels, text)
+    def _pass(
+        self, x: Tensor, index: int, labels: Tensor, predictor: Callable[[Tensor, Tensor | None], Predict]
+    ) -> Tensor:
+        """Predictions for x [b, c, h, w] in batches, by what `predictor` makes of labels and captions."""
+        time = self.steps[index].time
         lower = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+        parts = []
         with lower, each_alone():
-            return guided(x, torch.full((len(x),), time, device=x.device)).to(x.dtype)
+            for part, given in zip(x.split(self.batch), labels.split(self.batch), strict=True):
+                text = None if self.captions is None else self.captions[given]
+                predict = predictor(given, text)
+                parts.append(predict(part, torch.full((len(part),), time, device=x.device)).to(x.dtype))
+        return torch.cat(parts)
 
 
 def open_chain(

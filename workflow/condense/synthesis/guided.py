@@ -114,9 +114,9 @@ class GuidedRun:
         }
         if not active:
             with torch.no_grad():
-                output = self.chain.predict(x, index, self.labels)
+                output, null = self._predict(x, index)
                 if self.ghost:
-                    self.ghost.advance(x, index, output, self.labels)
+                    self.ghost.advance(index, output, null)
                 return self.chain.step(x, index, output, noise)
         for turn in range(self.settings.repeat):
             if turn:
@@ -129,16 +129,16 @@ class GuidedRun:
         """A guided step."""
         step, leaf = self.chain.steps[index], x.detach().requires_grad_()
         with torch.set_grad_enabled(self._differentiates(active)):
-            output = self.chain.predict(leaf, index, self.labels)
+            output, null = self._predict(leaf, index)
             predicted, position = output.chunk(2, 1)
             views = [step.clean(leaf, predicted)]
             if self.ghost:
-                views.append(self.ghost.estimate(leaf, index, predicted, self.labels))
+                views.append(self.ghost.estimate(index, predicted, null))
         sigma = (0.5 * step.log_variance(position.detach())).exp()
         point = Point(step, x, predicted.detach(), torch.stack(views, 1), leaf, sigma)
         output = output.detach()
         if self.ghost:
-            self.ghost.advance(x, index, output, self.labels)
+            self.ghost.advance(index, output, null.detach())
         plain = self.chain.step(x, index, output, noise)
         for name, move in active.items():
             moved = move(point)
@@ -146,6 +146,12 @@ class GuidedRun:
             self.sizes.setdefault(name, {})[step.time] = (rms(moved) / rms(sigma)).flatten()
             plain = plain - moved
         return plain
+
+    def _predict(self, x: Tensor, index: int) -> tuple[Tensor, Tensor | None]:
+        """Guided noise and variances [b, 2c, h, w], and those of the null class for the ghost."""
+        if self.ghost:
+            return self.chain.predict_with_null(x, index, self.labels)
+        return self.chain.predict(x, index, self.labels), None
 
     def _differentiates(self, active: Mapping[str, Move]) -> bool:
         """Whether a move of this step needs the network's derivative."""
@@ -178,19 +184,17 @@ class Ghost:
         self.chain, self.noise = chain, noise
         self.x = noise()
 
-    def estimate(self, x: Tensor, index: int, predicted: Tensor, labels: Tensor) -> Tensor:
-        """Estimate of the ghost's image, which depends on x [b, c, h, w] by what is predicted from it."""
-        return self.chain.steps[index].clean(self.x, self._noise(x, index, predicted, labels)[0])
+    def estimate(self, index: int, predicted: Tensor, null: Tensor) -> Tensor:
+        """Estimate of the ghost's image, given noise [b, c, h, w] and the null class's prediction."""
+        return self.chain.steps[index].clean(self.x, self._noise(predicted, null)[0])
 
-    def advance(self, x: Tensor, index: int, output: Tensor, labels: Tensor) -> None:
+    def advance(self, index: int, output: Tensor, null: Tensor) -> None:
         """The plain step."""
-        predicted = output.chunk(2, 1)[0]
-        both = torch.cat(self._noise(x, index, predicted, labels), 1)
+        both = torch.cat(self._noise(output.chunk(2, 1)[0], null), 1)
         self.x = self.chain.step(self.x, index, both, self.noise() if index else None)
 
-    def _noise(self, x: Tensor, index: int, predicted: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _noise(self, predicted: Tensor, null: Tensor) -> tuple[Tensor, Tensor]:
         """Noise and variances of the ghost."""
-        null = torch.full_like(labels, self.chain.network.classes)
-        own, position = self.chain.predict(x, index, null).chunk(2, 1)
-        guided = self.chain.guided_channels or x.shape[1]
+        own, position = null.chunk(2, 1)
+        guided = self.chain.guided_channels or own.shape[1]
         return torch.cat([predicted[:, :guided], own[:, guided:]], 1), position
