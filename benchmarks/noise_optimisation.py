@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--autoencoder", required=True, help="folder of an AutoencoderTiny")
     parser.add_argument("--images", type=int, default=10, help="of the class, made jointly")
     parser.add_argument("--real", type=int, default=48, help="photographs to align with")
-    parser.add_argument("--passes", type=int, default=20, help="of the mode fast")
+    parser.add_argument("--passes", type=int, default=25, help="of the mode fast")
     parser.add_argument("--steps", type=int, nargs="+", default=[40, 25, 10])
     parser.add_argument("--plain", action="store_true", help="also the plain loop")
     given = parser.parse_args()

@@ -92,7 +92,7 @@ class NoiseOptimisation(Synthesis):
     mode: Literal["released", "fast"] = setting(
         "released", "Renew the gradient at each iteration; or `passes` times, with the noise's norm fixed."
     )
-    passes: int = setting(20, "Times that the mode fast computes the gradient.", gt=0, le=40)
+    passes: int = setting(25, "Times that the mode fast computes the gradient.", gt=0, le=40)
     unoptimised: int = setting(0, "Last steps before the very last whose noise stays as drawn.", ge=0)
     classes_at_once: int | None = setting(
         None,

@@ -136,7 +136,7 @@ class Descent(NamedTuple):
     momentum: float = 0.9
     keep_norm: bool = True  # the term L_real; in the mode `fast` the noise stays on the sphere
     mode: Literal["released", "fast"] = "released"
-    passes: int = 20  # of the projector, in the mode `fast`
+    passes: int = 25  # of the projector, in the mode `fast`
 
 
 def optimise_noise(
