@@ -43,6 +43,8 @@ def test_the_first_page_has_title_tables_and_what_is_there(
     assert "<td>3.43</table>" in page
     assert page.count("<li>") == 2 and "<em>Samples</em>: images that each generator drew" in page
     assert "Memorisation" not in page
+    page = opened({}, {"Samples": ["a.png"], "Own": ["b.png"], "Tables": ["results/x.csv"]})
+    assert page.index("<em>Tables") < page.index("<em>Samples") < page.index("<em>Own")
 
 
 def test_a_study_without_title_or_tables_has_a_first_page_too() -> None:

@@ -185,8 +185,9 @@ def html_page(title: str, lines: Iterable[str]) -> str:
 
 # of what a page shows alone: the report takes tables into a page of its own
 STYLE = """<style>article{font:14px/1.5 sans-serif;max-width:72em;margin:2em auto;padding:0 1em}
+article h1:first-child{font-size:1.3em;margin:1em 0 0}
 article table{border-collapse:collapse}
 article :is(td,th){padding:.2em .5em;text-align:right;border-bottom:1px solid #ddd}
-article :is(td:first-child,tr:first-child th:first-child){text-align:left}
+article :is(td:first-child,tr:first-child th:first-child){text-align:left;padding-left:0}
 article th{border-bottom:2px solid}article ul{color:#444}
 </style>"""
