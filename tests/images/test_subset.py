@@ -341,7 +341,7 @@ def test_names_alone_are_no_export_of_made_images(study: Path, form: str) -> Non
 def test_two_images_that_would_be_one_file_are_refused(study: Path) -> None:
     (study / "images/a/000.png").write_bytes((study / "images/a/0.png").read_bytes())
     write_subset([Chosen("a/000.png", "a", 0, 0), MADE[0]._replace(rank=1)], study / "subset.csv")
-    with pytest.raises(InputError, match=r"two images of the subset would be 'a/000\.png'"):
+    with pytest.raises(InputError, match=r"two images would be 'a/000\.png'"):
         READERS["export --form imagefolder"](study)
     assert not (study / "out").exists()
 

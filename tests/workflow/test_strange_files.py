@@ -59,6 +59,7 @@ MORE: dict[str | tuple[str, str], tuple[str, ...]] = {
     "encoder": ("--kind", "fit", *DATA),
     "embed-validation": DATA,
     "select": ("--budget", "1"),
+    "cluster": ("--count", "2", *DATA),
     ("select", "scores"): ("--budget", "1", "--features", GOOD),
     ("select", "index"): ("--budget", "1", "--kind", "random"),
     "merge-subset": (STRANGE,),

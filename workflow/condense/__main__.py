@@ -24,6 +24,7 @@ COMMANDS = {
     "select": "selection.select",
     "merge-subset": "images.subset",
     "export": "selection.export",
+    "cluster": "selection.cluster",
     "moments": "selection.measure",
     "measure": "selection.measure",
     "merge-measures": "selection.measure",

@@ -82,14 +82,14 @@ def export(
         _require_torchvisions_order(order, opened)
         write_indices(paths, order, output)
     elif form == "imagefolder":
-        names = _names_for_torchvision(rows, link)
-        with _new_folder(output) as folder:
-            _place_images(rows, names, folder, opened, made, link)
+        names = names_for_torchvision(rows, link)
+        with new_folder(output) as folder:
+            place_images(rows, names, folder, opened, made, link)
     else:
         names = _names(rows)
         card = _card(method, subset.stem, settings, numbers, origin or _name(images))
-        with _new_folder(output) as folder:
-            _place_images(rows, names, folder / "train", opened, made)
+        with new_folder(output) as folder:
+            place_images(rows, names, folder / "train", opened, made)
             told = [(name, *row[1:4]) for name, row in zip(names, rows, strict=True)]
             write_rows(folder / "train" / "metadata.csv", METADATA, told)
             (folder / "README.md").write_text(render(card, rows), encoding="utf-8")
@@ -125,7 +125,7 @@ def _names(rows: Sequence[Chosen]) -> list[str]:
     return [f"{row.cls}/{PurePosixPath(row.path).name}" for row in rows]
 
 
-def _names_for_torchvision(rows: Sequence[Chosen], link: bool) -> list[str]:
+def names_for_torchvision(rows: Sequence[Chosen], link: bool) -> list[str]:
     """The same with `.png` behind names that torchvision's ImageFolder passes over: these are converted.
 
     As they are, their images would be missing from the classes without a word.
@@ -142,7 +142,7 @@ def _names_for_torchvision(rows: Sequence[Chosen], link: bool) -> list[str]:
 
 
 @contextmanager
-def _new_folder(output: Path) -> Iterator[Path]:
+def new_folder(output: Path) -> Iterator[Path]:
     """Yield a folder that becomes `output` when all is well; InputError where something is there already."""
     if output.is_symlink() or output.is_file() or (output.exists() and any(output.iterdir())):
         raise InputError(f"{output} is there already: remove it or choose another output.")
@@ -150,12 +150,12 @@ def _new_folder(output: Path) -> Iterator[Path]:
         yield folder
 
 
-def _place_images(
+def place_images(
     rows: Sequence[Chosen], names: Sequence[str], folder: Path, images: Source, made: Path, link: bool = False
 ) -> None:
     """Put the images into a folder by these names: files as they are or links to them, all others as PNG."""
     if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise InputError(f"two images of the subset would be {twice[0]!r}: give their files different names.")
+        raise InputError(f"two images would be {twice[0]!r}: give their files different names.")
     for row, name in track([*zip(rows, names, strict=True)], "export"):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
