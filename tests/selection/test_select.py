@@ -320,6 +320,16 @@ BAD[5, 2] = np.inf
         (change(probabilities=-FINE["probabilities"]), r"outside \[0, 1\]"),
         (change(probabilities=np.full(48, np.nan)), r"outside \[0, 1\]"),
         (change(probabilities=np.ones((48, 4)) / 4), r"shape \(48, 4\) for 3 labels"),
+        (change(probabilities=np.repeat("much", 48)), "probabilities of type <U4; give real numbers"),
+        (change(probabilities=np.array(0.5)), "0 probabilities for 48 features"),
+        (change(features=FINE["features"].astype(object)), "features cannot be read .* no Python objects"),
+        (change(features=FINE["features"].astype(str)), "features of type <U.*; give real numbers"),
+        (change(features=FINE["features"].astype(complex)), "features of type complex128; give real"),
+        (change(features=FINE["features"][:, :0]), r"features of shape \(48, 0\); they must be \[N, d\]"),
+        (change(features=FINE["features"][:0]), r"features of shape \(0, 6\); they must be \[N, d\]"),
+        (change(features=FINE["features"][:, 0]), r"features of shape \(48,\); they must be \[N, d\]"),
+        (change(labels=np.eye(3)[[0, 1, 2] * 16]), r"labels of shape \(48, 3\); give \[N\]: of a table"),
+        (change(labels=np.array(["ant", None] * 24, dtype=object)), "labels cannot be read"),
         ({"features": FINE["features"]}, "has no array 'labels'"),
         ({"labels": FINE["labels"]}, "has no array 'features'"),
     ],
@@ -329,6 +339,26 @@ def test_bad_own_files_are_named_with_their_fault(tmp_path, found, sentence) -> 
     with pytest.raises(InputError, match=sentence):
         run(features=source, budget=3, output=tmp_path / "s.csv")
     assert not (tmp_path / "s.csv").exists()
+
+
+def test_an_array_that_is_damaged_within_its_file_is_named(tmp_path) -> None:
+    source = save(tmp_path / "mine.npz", arrays())
+    whole = bytearray(source.read_bytes())
+    at = whole.index(FINE["features"].tobytes())
+    whole[at : at + 8] = bytes(8)
+    source.write_bytes(whole)
+    with pytest.raises(InputError, match=r"mine\.npz: features cannot be read \(Bad CRC"):
+        run(features=source, budget=3, output=tmp_path / "s.csv")
+
+
+@pytest.mark.parametrize("form", ["npz", "h5"])
+def test_numbers_of_another_byte_order_and_flags_for_labels_are_what_they_are(tmp_path, form) -> None:
+    same = {"labels": FINE["labels"] == "ant", "paths": FINE["paths"]}
+    for name, kind in (("little", "<f4"), ("big", ">f4")):
+        source = save(tmp_path / f"{name}.{form}", same | {"features": FINE["features"].astype(kind)})
+        run(features=source, budget=3, output=tmp_path / f"{name}.csv", kind="herding")
+    chosen = subset(tmp_path / "big.csv")
+    assert chosen == subset(tmp_path / "little.csv") and {name for name, _ in chosen} == {"True", "False"}
 
 
 @pytest.mark.parametrize(

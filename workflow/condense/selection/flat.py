@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
+from zlib import error as DamagedStream
 
 import h5py
 import numpy as np
@@ -36,13 +38,9 @@ def flat_classes(arrays: Mapping[str, Any], origin: Path, probabilities: Path | 
             raise InputError(
                 f"{origin} has no array '{name}'; it needs features [N, d] and labels [N], and has {held}."
             )
-    features, labels = arrays["features"], _labels(arrays["labels"], origin)  # HDF5's stay on disk
+    arrays = _read(arrays, origin)
+    features, labels = arrays["features"], _labels(arrays["labels"], origin)
     rows, names = len(features), np.unique(labels)
-    for name in ("labels", "paths", "probabilities"):
-        if name in arrays and len(arrays[name]) != rows:
-            raise InputError(
-                f"{origin} has {len(arrays[name])} {name} for {rows} features; give one per row."
-            )
     paths = np.array([str(row) for row in range(rows)]) if "paths" not in arrays else _text(arrays["paths"])
     if len(np.unique(paths)) < rows:
         raise InputError(f"{origin} names two images alike in 'paths'; a path must be unique.")
@@ -55,6 +53,39 @@ def flat_classes(arrays: Mapping[str, Any], origin: Path, probabilities: Path | 
         images = ordered(str(name), label, paths[members].tolist(), features, *logs)
         found.append(replace(images, order=members[images.order]))
     return found
+
+
+def _read(arrays: Mapping[str, Any], origin: Path) -> dict[str, Any]:
+    """The arrays that are known by name, HDF5's on disk; InputError for one that is not what it is called."""
+    found = {}
+    for name in ("features", "labels", "paths", "probabilities"):
+        try:
+            if name in arrays:
+                found[name] = arrays[name]
+        except (ValueError, OSError, BadZipFile, DamagedStream) as error:
+            raise InputError(
+                f"{origin}: {name} cannot be read ({error}); save numbers or text, no Python objects."
+            ) from None
+    _check(found, origin)
+    return found
+
+
+def _check(found: Mapping[str, Any], origin: Path) -> None:
+    """Refuse arrays of another type or shape than their names ask for."""
+    shape = found["features"].shape
+    if len(shape) != 2 or 0 in shape:
+        raise InputError(f"{origin} has features of shape {shape}; they must be [N, d], a row per image.")
+    for name, array in found.items():
+        kind, count = array.dtype, [*array.shape, 0][0]
+        if name in ("features", "probabilities") and (kind.kind not in "fiu" or kind.itemsize > 8):
+            raise InputError(f"{origin} has {name} of type {kind}; give real numbers, such as float32.")
+        if count != shape[0]:
+            raise InputError(f"{origin} has {count} {name} for {shape[0]} features; give one per row.")
+        if name in ("labels", "paths") and array.ndim != 1:
+            raise InputError(
+                f"{origin} has {name} of shape {array.shape}; give [N]: of a table with a column per class, "
+                "the number of the column."
+            )
 
 
 def _probabilities(
@@ -90,7 +121,9 @@ def _warn_near_chance(right: np.ndarray, classes: int, origin: Path) -> None:
 
 def _text(array: Any) -> np.ndarray:
     """Strings of an npz array or of an HDF5 dataset."""
-    return np.array(read_text(array)) if isinstance(array, h5py.Dataset) else np.asarray(array).astype(str)
+    if isinstance(array, h5py.Dataset) and h5py.check_string_dtype(array.dtype):
+        return np.array(read_text(array))
+    return np.asarray(array[()]).astype(str)
 
 
 def _labels(array: Any, origin: Path) -> np.ndarray:

@@ -58,7 +58,7 @@ class ImageClass:
             raise InputError(
                 f"the features of {path} (class {self.name}) are not finite; embed that image anew."
             )
-        return values
+        return values.astype(values.dtype.newbyteorder("="), copy=False)  # tensors have the processor's
 
 
 def _take(source: Any, rows: np.ndarray) -> np.ndarray:
