@@ -10,7 +10,7 @@ import os
 import tarfile
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from condense.base.errors import InputError
 from condense.images.names import is_image_name
@@ -45,12 +45,13 @@ class TarShards(Packed):
 
     def content(self, place: Member) -> bytes:
         """An image as it is encoded there."""
-        return os.pread(_handle(place.file).fileno(), place.size, place.offset)
+        return os.pread(_descriptor(place.file), place.size, place.offset)
 
 
 @cache
-def _handle(file: Path) -> BinaryIO:
-    return file.open("rb")
+def _descriptor(file: Path) -> int:
+    """Descriptor of a shard, which stays open as long as the process lives."""
+    return os.open(file, os.O_RDONLY)
 
 
 @cache
