@@ -18,34 +18,31 @@ SIZES = {"a": 5, "b": 9, "c": 7}
 
 @pytest.fixture
 def study(tmp_path) -> Path:
-    """Pictures of a folder without labels, and features of three kinds."""
+    """Pictures in a folder without labels and in one with them, and features of three kinds, as of either."""
     random = np.random.default_rng(0)
-    (tmp_path / "photos").mkdir()
-    groups = {}
+    apart = []
     for number, (kind, count) in enumerate(SIZES.items()):
-        for i in range(count):
-            pixels = np.full((4, 4, 3), 80 * number, np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "photos" / f"{kind}{i}.png")
-        names = [f"photos/{kind}{i}.png" for i in range(count)]
-        groups[kind] = names, random.normal(0, 0.1, (count, 4)) + 3 * np.eye(3, 4)[number]
-    return write(tmp_path, groups)
-
-
-def write(folder: Path, groups: dict[str, tuple[list[str], np.ndarray]]) -> Path:
-    """Embeddings as of one class, and as of the classes that they are."""
-    apart = [
-        (kind, number, {"paths": names, "features": found.astype(np.float32)})
-        for number, (kind, (names, found)) in enumerate(groups.items())
-    ]
-    paths = [name for names, _ in groups.values() for name in names]
+        names = [f"{kind}{i}.png" for i in range(count)]
+        for folder in ("photos", f"kinds/{kind}"):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+            for name in names:
+                Image.fromarray(np.full((4, 4, 3), 80 * number, np.uint8)).save(tmp_path / folder / name)
+        values = random.normal(0, 0.1, (count, 4)) + 3 * np.eye(3, 4)[number]
+        paths = [f"{kind}/{name}" for name in names]
+        apart.append((kind, number, {"paths": paths, "features": values.astype(np.float32)}))
+    write_shard(tmp_path / "three.h5", {}, apart)
+    paths = [f"photos/{path.partition('/')[2]}" for _, _, arrays in apart for path in arrays["paths"]]
     values = np.concatenate([arrays["features"] for _, _, arrays in apart])
-    write_shard(folder / "one.h5", {}, [("photos", 0, {"paths": paths, "features": values})])
-    write_shard(folder / "three.h5", {}, apart)
-    return folder
+    write_shard(tmp_path / "one.h5", {}, [("photos", 0, {"paths": paths, "features": values})])
+    return tmp_path
 
 
 def run(study: Path, features: str, *words: str) -> str:
-    root = ("--source", "imagefolder", "--root", study / "photos", "--unlabelled")
+    root = (
+        ("--root", study / "kinds")
+        if features == "three.h5"
+        else ("--root", study / "photos", "--unlabelled")
+    )
     return call(cluster, study / features, *root, "--output", study / "found", *words)
 
 
@@ -73,4 +70,18 @@ def test_it_says_how_far_found_classes_are_those_that_were_there(study):
 def test_more_classes_than_different_images_are_refused(study):
     with pytest.raises(InputError, match="too few different features for 30 classes"):
         run(study, "one.h5", "--count", "30")
+    assert not (study / "found").exists()
+
+
+@pytest.mark.parametrize(
+    "path", ["../secret.png", "photos/../../secret.png", "/secret.png", "photos/none.png"]
+)
+def test_no_path_of_the_features_leads_out_of_the_images(study, path):
+    (study.parent / "secret.png").write_bytes(b"secret")
+    (study / "secret.png").write_bytes(b"secret")
+    values = np.eye(3, 4, dtype=np.float32)
+    paths = ["photos/a0.png", "photos/b0.png", path]
+    write_shard(study / "one.h5", {}, [("photos", 0, {"paths": paths, "features": values})])
+    with pytest.raises(InputError, match=r"one\.h5 names .*, which is no image of class 'photos' there"):
+        run(study, "one.h5", "--count", "2")
     assert not (study / "found").exists()

@@ -12,7 +12,8 @@ from condense.base.errors import InputError
 from condense.base.progress import say
 from condense.config.options import take
 from condense.config.settings import Images
-from condense.images.sources import source
+from condense.images.index import is_below
+from condense.images.sources import Source, source
 from condense.images.subset import MADE, Chosen
 from condense.selection.candidates import open_features
 from condense.selection.export import names_for_torchvision, new_folder, place_images
@@ -39,7 +40,11 @@ def cluster(
     """
     opened = source(images)
     with ExitStack() as stack:
-        known = [each for path in features for each in stack.enter_context(open_features(path))]
+        known = []
+        for path in features:
+            classes = stack.enter_context(open_features(path))
+            _check_paths(classes, opened, path)
+            known += classes
         labels = _labels(known, count, seed)
     paths = [path for each in known for path in each.paths]
     width = len(str(count - 1))
@@ -55,6 +60,17 @@ def cluster(
 
         own = np.repeat(np.arange(len(known)), [len(each.paths) for each in known])
         say(f"adjusted Rand index with the classes that they had: {adjusted_rand_score(own, labels):.3f}")
+
+
+def _check_paths(classes: list[ImageClass], images: Source, origin: Path) -> None:
+    """Refuse features of what is no image of the source: their paths are opened."""
+    for each in classes:
+        for path in each.paths:
+            if not (is_below(path) and images.holds(path, each.name)):
+                raise InputError(
+                    f"{origin} names {path!r}, which is no image of class {each.name!r} there: give the root of "
+                    "these images, with --unlabelled if the features were made so."
+                )
 
 
 def _labels(known: list[ImageClass], count: int, seed: int) -> list[int]:
