@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 from filelock import FileLock
@@ -10,7 +11,7 @@ from condense.base.arithmetic import prepare
 
 prepare([])  # as every command does, before a library is imported
 
-from studies import TOKEN, StudyCopy  # noqa: E402
+from studies import TOKEN, StudyCopy  # noqa: E402, after `prepare`
 
 
 @pytest.fixture(scope="session")
@@ -28,10 +29,9 @@ def built(tmp_path_factory, worker_id) -> StudyCopy:
     shared = tmp_path_factory.getbasetemp()
     root = (shared if worker_id == "master" else shared.parent) / "built"
     with FileLock(root.with_suffix(".lock")):
-        if root.exists():
-            return StudyCopy(root / "repo", root / "study")
-        study = StudyCopy.create(root)
-        done = study.run(HF_TOKEN=TOKEN)
-        (root / "output.txt").write_text(done.stdout)
-        assert done.returncode == 0, done.stdout
-        return study
+        if not (root / "output.txt").exists():  # written when the run has ended well
+            rmtree(root, ignore_errors=True)
+            done = StudyCopy.create(root).run(HF_TOKEN=TOKEN)
+            assert done.returncode == 0, done.stdout
+            (root / "output.txt").write_text(done.stdout)
+        return StudyCopy(root / "repo", root / "study")

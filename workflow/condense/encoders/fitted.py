@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from condense.base.batches import split_for_norm
 from condense.base.errors import InputError
 from condense.base.progress import say
 from condense.config.encoders import Encoder
@@ -71,10 +72,10 @@ def _train(
         order = [torch.randperm(len(targets)) for _ in range(settings.epochs)]
     parameters = [*network.parameters(), *head.parameters()]
     optimiser = torch.optim.AdamW(parameters, weight_decay=0.05, fused=True)
-    steps = settings.epochs * len(batches(order[0], BATCH))
+    steps = settings.epochs * len(split_for_norm(order[0], BATCH))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
     for epoch in order:
-        for batch in batches(epoch, BATCH):
+        for batch in split_for_norm(epoch, BATCH):
             loss = F.cross_entropy(head(network(pixels[batch])), targets[batch])
             optimiser.zero_grad()
             loss.backward()
@@ -82,14 +83,6 @@ def _train(
             schedule.step()
     _settle(network, pixels)
     return network.eval(), head.eval()
-
-
-def batches(order: Tensor, size: int) -> list[Tensor]:
-    """Batches [size] of places [n]; a last image alone, which has no deviation, joins those before it."""
-    parts = [*order.split(size)]
-    if len(parts) > 1 and len(parts[-1]) == 1:
-        parts[-2:] = [torch.cat(parts[-2:])]
-    return parts
 
 
 @torch.no_grad()
@@ -100,7 +93,7 @@ def _settle(network: FittedNetwork, pixels: Tensor) -> None:
             layer.reset_running_stats()
             layer.momentum = None  # cumulative average
     order = torch.randperm(len(pixels), generator=torch.Generator().manual_seed(0))
-    for batch in batches(order, WHOLE):
+    for batch in split_for_norm(order, WHOLE):
         network(pixels[batch])
 
 

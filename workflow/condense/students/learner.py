@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from condense.base.batches import split_for_norm
 from condense.base.errors import InputError
 from condense.base.seeds import seed_of, stream
-from condense.encoders.fitted import batches
 from condense.students.augment import Augmentation, Views
 from condense.students.data import ImageSet
 from condense.students.losses import student_loss
@@ -176,7 +176,7 @@ class StudentTrainer:
     def _split(self, order: Tensor) -> Sequence[Tensor]:
         """Batches of the places [n]; a last image alone has no deviation by which batch norm could divide."""
         normed = any(isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) for part in self.network.modules())
-        return batches(order, self.course.batch) if normed else order.split(self.course.batch)
+        return split_for_norm(order, self.course.batch) if normed else order.split(self.course.batch)
 
     def _close(self, epoch: int, validation: ImageSet) -> None:
         """End an epoch: its mean loss, and the accuracy where it is due."""
