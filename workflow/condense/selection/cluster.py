@@ -68,8 +68,8 @@ def _check_paths(classes: list[ImageClass], images: Source, origin: Path) -> Non
         for path in each.paths:
             if not (is_below(path) and images.holds(path, each.name)):
                 raise InputError(
-                    f"{origin} names {path!r}, which is no image of class {each.name!r} there: give the root of "
-                    "these images, with --unlabelled if the features were made so."
+                    f"{origin} names {path!r}, which is no image of class {each.name!r} there: give the root "
+                    "of these images, with --unlabelled if the features were made so."
                 )
 
 
