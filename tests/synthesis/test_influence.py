@@ -19,6 +19,7 @@ from condense.synthesis.influence import (
     choose_checkpoints,
     cosine,
     deviation,
+    disagreement,
     loss_gradients,
     mean_gradient,
     slots,
@@ -87,7 +88,7 @@ def test_real_gradients_equal_the_released_ones(dtype):
         expected = our_order(values[f"{PREFIX[dtype]}real_gradient"][number])
         network = surrogate().to(dtype)
         near(mean_gradient(network, weights, images, label.item()), expected, PRECISION[dtype])
-        each = loss_gradients(network, [weights], images[:, None], label.expand(12))
+        each = torch.cat(loss_gradients(network, [weights], images[:, None], label.expand(12)), 2)
         near(each[0].mean(0), expected, PRECISION[dtype])
 
 
@@ -168,6 +169,23 @@ def test_the_gradient_through_decoder_and_network_is_its_difference_quotient():
     assert_close((pulled * direction).sum(), quotient, rtol=1e-6, atol=0)
 
 
+def test_disagreement_is_one_less_the_cosine_with_its_gradient():
+    torch.manual_seed(0)
+    found = [torch.randn(2, 3, size, dtype=torch.float64, requires_grad=True) for size in (4, 1, 7)]
+    targets = torch.randn(2, 3, 12, dtype=torch.float64)
+    expected = 1 - cosine(torch.cat(found, 2), targets)
+    value, slopes = disagreement([own.detach() for own in found], targets)
+    near(value, expected.detach(), 1e-14)
+    for slope, gradient in zip(slopes, torch.autograd.grad(expected.sum(), found), strict=True):
+        near(slope, gradient, 1e-14)
+
+
+def test_disagreement_of_a_zero_gradient_has_a_finite_slope():
+    value, slopes = disagreement([torch.zeros(1, 1, 3)], torch.ones(1, 1, 3))
+    assert value.item() == 1
+    assert slopes[0].isfinite().all()
+
+
 def test_checkpoints_are_chosen_as_the_release_chooses():
     values = golden("igd_checkpoints")
     assert choose_checkpoints(values["gradients"]) == values["selected"].tolist()
@@ -179,12 +197,12 @@ def test_checkpoints_are_chosen_as_the_release_chooses():
     assert choose_checkpoints(iter(values["gradients"]), -1.0) == [0]
 
 
-@pytest.mark.parametrize("at_once", [1, 4, 8, 12])
-def test_an_image_has_the_same_bits_among_any_others(at_once):
+@pytest.mark.parametrize(("at_once", "views"), [(1, 1), (4, 1), (8, 1), (12, 1), (1, 2), (4, 2), (12, 2)])
+def test_an_image_has_the_same_bits_among_any_others(at_once, views):
     torch.manual_seed(0)
     one = replace(classifier(torch.float32), at_once=at_once)
     label = golden("igd")["label_surrogate"].item()
-    images, labels = torch.randn(11, 1, 3, 16, 16), torch.full((11,), label)
+    images, labels = torch.randn(11, views, 3, 16, 16), torch.full((11,), label)
     whole = one.influence(images, labels)
     for places in ([3], [10, 0], [7, 2, 5, 9, 1], range(1, 11)):
         some = torch.tensor([*places])

@@ -89,9 +89,9 @@ class Surrogate:
             found = loss_gradients(self.network, weights, self._standardise(leaf), labels[places])
             chosen = labels[places].tolist()
             targets = [torch.stack([checkpoint.targets[label] for label in chosen]) for checkpoint in group]
-            value = 1 - cosine(found, torch.stack(targets))
-            gradients.append(torch.autograd.grad(value.sum(), leaf)[0])
-            values.append(value.detach().T)
+            value, slopes = disagreement([own.detach() for own in found], torch.stack(targets))
+            gradients.append(torch.autograd.grad(found, leaf, slopes)[0])
+            values.append(value.T)
         count = len(images)
         return torch.cat(values)[:count], torch.cat(gradients)[:count]
 
@@ -106,13 +106,31 @@ def slots(count: int, size: int, fill: bool) -> Iterator[Tensor]:
         yield torch.arange(start, end).clamp(max=count - 1)
 
 
+def disagreement(found: Sequence[Tensor], targets: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """1 - cosine [...] of joined `found` [..., p] and `targets` [..., sum of p], and its gradient by each.
+
+    What `cosine` and its derivative give, in fewer passes over memory.
+    """
+    parts = targets.split([own.shape[-1] for own in found], -1)
+    dot = sum((own * target).sum(-1) for own, target in zip(found, parts, strict=True))
+    size = torch.stack([own.norm(dim=-1) for own in found]).norm(dim=0)
+    target_size = targets.norm(dim=-1)
+    product = size * target_size + EPSILON
+    own_share = dot * target_size / product**2 / torch.where(size == 0, torch.inf, size)
+    slopes = [
+        torch.addcmul(own * own_share[..., None], target, 1 / product[..., None], value=-1)
+        for own, target in zip(found, parts, strict=True)
+    ]
+    return 1 - dot / product, slopes
+
+
 def loss_gradients(
     network: nn.Module, weights: Sequence[SurrogateWeights], images: Tensor, labels: Tensor
-) -> Tensor:
-    """Gradients [checkpoints, b, parameters] of cross-entropies of images [b, views, 3, s, s], classes [b].
+) -> list[Tensor]:
+    """Gradients [checkpoints, b, p] of cross-entropies of images [b, views, 3, s, s] of classes [b].
 
-    The loss is the mean over the views. Differentiable in the images; parameters are in the order of
-    `weights`.
+    One for each of the parameters of `weights`, in their order. The loss is the mean over the views.
+    Differentiable in the images.
     """
 
     def loss(parameters: Named, buffers: Named, views: Tensor, label: Tensor) -> Tensor:
@@ -123,7 +141,7 @@ def loss_gradients(
     over_checkpoints = vmap(over_images, in_dims=(0, 0, None, None))
     parameters, buffers = (_stack(parts) for parts in zip(*weights, strict=True))
     found = over_checkpoints(parameters, buffers, images, labels)
-    return torch.cat([found[name].flatten(2) for name in parameters], 2)
+    return [found[name].flatten(2) for name in parameters]
 
 
 def _stack(parts: Sequence[Named]) -> dict[str, Tensor]:
@@ -135,8 +153,11 @@ def mean_gradient(network: nn.Module, weights: SurrogateWeights, images: Tensor,
     """Mean gradient [parameters] of the cross-entropies of a class's standardised images [n, 3, s, s]."""
     parts = images.split(CHUNK)
     labels = torch.tensor([label], device=images.device)
-    found = (loss_gradients(network, [weights], part[None], labels)[0, 0] * len(part) for part in parts)
-    return sum(found) / len(images)
+    total = 0
+    for part in parts:
+        found = torch.cat(loss_gradients(network, [weights], part[None], labels), 2)
+        total = total + found[0, 0] * len(part)
+    return total / len(images)
 
 
 def choose_checkpoints(gradients: Iterable[Tensor], similarity: float = 0.7) -> list[int]:
