@@ -42,6 +42,15 @@ def test_the_network_of_16_groups_equals_the_releases():
     near(told, values["full16.output_mean_std_absmax"], 1e-5)
 
 
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 12), (16, 11)])
+def test_means_over_positions_take_the_last_layer_once(height, width):
+    x = torch.randn(2, 3, 4, height, width, dtype=torch.float64, generator=stream("test"))
+    own = Projector.draw(4, 2, stream("projector")).to(x)
+    each = Projector.stack([Projector.draw(4, 2, stream("projector", k)) for k in range(2)]).to(x)
+    for network in (own, each):
+        near(network.pooled(x), network(x).mean((-2, -1)), DOUBLE)
+
+
 def test_classes_side_by_side_have_their_own_features():
     x = torch.randn(3, 2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     each = [Projector.draw(4, 2, stream("projector", k)) for k in range(3)]
