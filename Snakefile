@@ -66,6 +66,14 @@ configfile: "config.yaml"
 report: "workflow/report/workflow.rst"
 
 
+onstart:
+    # Snakemake 9.27 looks for jobs again a second after each look, and whatever finishes begins another such
+    # series: after a thousand jobs a thousand times a second, which takes a core. A limit of one's own is kept.
+    limit = workflow.scheduling_settings.max_jobs_per_timespan
+    if limit and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
+
+
 try:
     PLAN = Plan(config, place)
 except InputError as error:

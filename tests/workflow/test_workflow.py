@@ -248,6 +248,15 @@ def saved_step(study: StudyCopy) -> int:
     )
 
 
+def test_snakemake_looks_for_jobs_when_one_has_ended_and_no_more(study):
+    subsets = [f"results/subsets/{method}/6.csv" for method in ("random", "gadc")]
+    done = study.run(*subsets, "--forcerun", "select", "--cores", "1", "--verbose")
+    assert done.returncode == 0, done.stdout
+    ended = len(re.findall(r"^Finished jobid", done.stdout, re.MULTILINE))
+    assert ended == 6
+    assert done.stdout.count("Ready jobs: ") <= ended + 1
+
+
 def test_subsets_of_every_method_are_measured_before_anything_is_trained_on_them(study):
     """Of the methods, d2c alone needs a generator, one trained on every image."""
     listed = pd.read_csv(study.folder / "results/subsets/random/6.csv")["path"]
