@@ -74,7 +74,7 @@ def main() -> None:
     given = parser.parse_args()
     paths, pixels, labels = load()
     encoded = [
-        [encode(pixels, labels, 1000 * replicate + number) for number in range(max(given.fits))]
+        [encode(pixels, labels, 1000 * (replicate + 1) + number) for number in range(max(given.fits))]
         for replicate in range(given.replicates)
     ]
     print("| fits side by side | images in common | least | most | by chance |\n|---:|---:|---:|---:|---:|")
