@@ -20,6 +20,7 @@ WAITS |= {"allclose", "masked_select", "unique", "argwhere", "__contains__", "__
 PRODUCTS = {"matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "addmm", "baddbmm", "linear", "einsum"}
 CONVOLUTIONS = {"conv1d", "conv2d", "conv_transpose2d"}
 ANYWHERE = {"copy_", "__get__", "__set__", "backward", "_has_compatible_shallow_copy_type"}
+ANYWHERE |= {"grad"}  # its outputs may come from `torch.func`, whose results no longer say where they are
 
 
 class OnDevice(Tensor):
