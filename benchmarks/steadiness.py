@@ -73,6 +73,7 @@ def main() -> None:
     parser.add_argument("--lists", type=Path)
     given = parser.parse_args()
     paths, pixels, labels = load()
+    # seeds from 1000 on: 0 and 1 are those of the encoder and the judge of examples/seeds
     encoded = [
         [encode(pixels, labels, 1000 * (replicate + 1) + number) for number in range(max(given.fits))]
         for replicate in range(given.replicates)

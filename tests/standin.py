@@ -20,7 +20,6 @@ WAITS |= {"allclose", "masked_select", "unique", "argwhere", "__contains__", "__
 PRODUCTS = {"matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "addmm", "baddbmm", "linear", "einsum"}
 CONVOLUTIONS = {"conv1d", "conv2d", "conv_transpose2d"}
 ANYWHERE = {"copy_", "__get__", "__set__", "backward", "_has_compatible_shallow_copy_type"}
-ANYWHERE |= {"grad"}  # its outputs may come from `torch.func`, whose results no longer say where they are
 
 
 class OnDevice(Tensor):
@@ -156,6 +155,9 @@ def _target(name: str, args: tuple, values: list, mine: bool) -> torch.device:
 
 def _same_device(name: str, args: tuple, tensors: list[Tensor], mine: list[Tensor]) -> None:
     """Refuse operations on tensors of two devices, as CUDA does; numbers may come from the processor."""
+    if name == "grad":  # of results of `torch.func`, which no longer say where they are: all of them, or none
+        tensors = [value for value in _leaves((args[:1], args[2:])) if isinstance(value, Tensor)]
+        mine = [tensor for tensor in tensors if isinstance(tensor, OnDevice)]
     with torch._C.DisableTorchFunctionSubclass():
         others = [tensor for tensor in tensors if not isinstance(tensor, OnDevice) and tensor.dim()]
     if not mine or not others or name in ANYWHERE or name == "to":

@@ -180,10 +180,12 @@ def test_disagreement_is_one_less_the_cosine_with_its_gradient():
         near(slope, gradient, 1e-14)
 
 
-def test_disagreement_of_a_zero_gradient_has_a_finite_slope():
-    value, slopes = disagreement([torch.zeros(1, 1, 3)], torch.ones(1, 1, 3))
+def test_disagreement_of_a_zero_gradient_has_the_slope_of_the_cosine():
+    found, targets = torch.zeros(1, 1, 3, requires_grad=True), torch.ones(1, 1, 3)
+    value, slopes = disagreement([found.detach()], targets)
     assert value.item() == 1
     assert slopes[0].isfinite().all()
+    assert torch.equal(slopes[0], torch.autograd.grad(-cosine(found, targets).sum(), found)[0])
 
 
 def test_checkpoints_are_chosen_as_the_release_chooses():

@@ -116,13 +116,14 @@ class Projector:
 
 def mean_window(x: Tensor) -> Tensor:
     """Mean [b, c, 4, 4] of the windows that a kernel of 4 x 4 sees of x [b, c, h, w], stride 2, margin 1."""
-    rows, columns = (_seen(side).to(x) for side in x.shape[-2:])
+    rows, columns = (_seen(side, x) for side in x.shape[-2:])
     return torch.einsum("bchw,hwij->bcij", x, torch.einsum("hi,wj->hwij", rows, columns))
 
 
-def _seen(side: int) -> Tensor:
+def _seen(side: int, like: Tensor) -> Tensor:
     """Share of the windows [side, 4] that have a row or column at each of their four places."""
-    return F.pad(torch.eye(side), (1, 1)).unfold(1, 4, 2).mean(1)
+    every = torch.eye(side, dtype=like.dtype, device=like.device)
+    return F.pad(every, (1, 1)).unfold(1, 4, 2).mean(1)
 
 
 def _uniform(shape: tuple[int, ...], bound: float, generator: Generator) -> Tensor:
