@@ -1,6 +1,8 @@
 import os
 import re
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -246,6 +248,30 @@ def test_digits_are_named_by_number_and_spread_over_eight_bits() -> None:
     pixels = np.stack([load(opened, path) for path in paths])
     assert pixels.shape == (5, 8, 8, 3)
     assert (pixels.min(), pixels.max()) == (0, 255)
+
+
+def test_digits_are_those_of_scikit_learn() -> None:
+    from sklearn.datasets import load_digits
+
+    opened, expected = source(Images(source="digits")), load_digits()
+    for name in opened.classes():
+        members = np.flatnonzero(expected.target == int(name))
+        paths = [path for path, _ in opened.images(name)]
+        assert paths == [f"{name}/{number:04d}.png" for number in members]
+        pixels = np.stack([load(opened, path) for path in paths])
+        assert (pixels == np.round(expected.images[members] * (255 / 16))[..., None]).all()
+
+
+def test_digits_are_read_without_importing_scikit_learn() -> None:
+    code = (
+        "import sys\n"
+        "from condense.config.settings import Images\n"
+        "from condense.images.sources import source\n"
+        "opened = source(Images(source='digits'))\n"
+        "assert sum(len(opened.images(name)) for name in opened.classes()) == 1797\n"
+        "assert not {'sklearn', 'scipy'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_missing_root_is_one_sentence_with_the_way_out(tmp_path: Path) -> None:
