@@ -9,38 +9,28 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import Tensor
 
 from benchmarks.gpu import selection_checks, stage_checks
-from benchmarks.gpu.figures import Figure, Outcome, Place
+from benchmarks.gpu.differences import Tensors, against_cpu, judge
+from benchmarks.gpu.figures import Figure, Place
 from benchmarks.gpu.selection_checks import normal
+from benchmarks.gpu.small import BATCH, RECIPE, SHAPE, losses, network, sources
 from benchmarks.gpu.two_ranks import two_ranks
 from condense.base.compile import compile_network
 from condense.base.memory import keep_freed_memory
 from condense.base.precision import full_precision
 from condense.base.seeds import stream
 from condense.config.objectives import OBJECTIVES
-from condense.config.settings import Network, Recipe, Sampling, Training
+from condense.config.settings import Sampling, Training
 from condense.diffusion.generate import draw
-from condense.diffusion.objectives import process_of
 from condense.diffusion.samplers import SAMPLERS, guide
-from condense.diffusion.transformer import Transformer
 from condense.scoring.frechet import fit, frechet_distance
 from condense.scoring.inception_score import inception_score
 from condense.scoring.kernel_distance import kernel_distance
 from condense.scoring.manifold import compare
-from condense.training.data import Latents, Sources
 from condense.training.examples import Batch, Examples
-from condense.training.losses import Denoising
-from condense.training.train import initialised
 from condense.training.trainer import Trainer
 from condense.training.workers import Workers
-
-Tensors = dict[str, Tensor]
-CPU = torch.device("cpu")
-SHAPE, CLASSES, IMAGES, BATCH = (4, 8, 8), 5, 24, 8
-NETWORK = Network(depth=2, width=64, heads=2)
-RECIPE = Recipe(alignment_block=1, alignment_hidden=32)
 
 
 def figures(place: Place) -> list[Figure]:
@@ -68,48 +58,6 @@ def figures(place: Place) -> list[Figure]:
     return made + stage_checks.figures(place)
 
 
-def judge(check: Callable[[torch.device], tuple[Tensors, Tensors]], device: torch.device) -> Outcome:
-    """Largest difference that a check finds."""
-    return Outcome(difference(*check(device)))
-
-
-def difference(found: Tensors, expected: Tensors) -> float:
-    """Largest relative difference of tensors by name; infinite where integers, names or shapes differ."""
-    worst = 0.0 if found.keys() == expected.keys() else torch.inf
-    for name in found.keys() & expected.keys():
-        mine, theirs = found[name].cpu(), expected[name].cpu()
-        if mine.shape != theirs.shape or not (mine.is_floating_point() or mine.equal(theirs)):
-            return torch.inf
-        if mine.is_floating_point() and mine.numel():
-            gap = torch.linalg.vector_norm(mine.double() - theirs.double())
-            worst = max(worst, float(gap / torch.linalg.vector_norm(theirs.double()).clamp_min(1e-30)))
-    return worst
-
-
-def against_cpu(work: Callable[[torch.device], Tensors]) -> Callable[[torch.device], tuple[Tensors, Tensors]]:
-    """A check of work on the device against the same on the CPU."""
-    return lambda device: (work(device), work(CPU))
-
-
-def sources(seed: int = 0) -> Sources:
-    """Latents, captions and features of some images."""
-    moments = normal(IMAGES, 2, *SHAPE, seed=seed).half()
-    names = [f"{i}.png" for i in range(IMAGES)]
-    latents = Latents(moments, moments.abs() / 10, torch.arange(IMAGES) % CLASSES, names, CLASSES, SHAPE)
-    captions = torch.cat([normal(CLASSES, 4, 16, seed=seed + 1), torch.zeros(1, 4, 16)])
-    return Sources(latents, captions, normal(IMAGES, 2, 4, 4, 24, seed=seed + 2).half())
-
-
-def network(objective: str) -> Transformer:
-    """A small network with captions and alignment whose every weight matters."""
-    made = initialised(sources(), objective, NETWORK, RECIPE, seed=0)
-    random = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for value in made.parameters():
-            value.add_(torch.randn(value.shape, generator=random), alpha=0.05)
-    return made
-
-
 def gradients(objective: str, device: torch.device) -> Tensors:
     """Gradients of the loss of one batch, with captions and alignment."""
     latents, captions, patches = sources()
@@ -120,11 +68,6 @@ def gradients(objective: str, device: torch.device) -> Tensors:
     with full_precision():
         losses(objective)(net, batch).mean().backward()
     return {name: value.grad for name, value in net.named_parameters()}
-
-
-def losses(objective: str) -> Denoising:
-    """Loss of a generator with alignment."""
-    return Denoising(process_of(objective).losses, RECIPE.alignment_weight)
 
 
 def step(objective: str, device: torch.device) -> tuple[Tensors, Tensors]:

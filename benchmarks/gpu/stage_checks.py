@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from benchmarks.gpu.differences import CPU, difference
 from benchmarks.gpu.drawn import write_images
 from benchmarks.gpu.figures import Figure, Outcome, Place
 from benchmarks.gpu.stages import seen, stage
@@ -20,7 +21,6 @@ from condense.config.recipes import Dc, DscoSoft
 from condense.config.settings import Autoencoder, Gadc, Images, Network, Recipe, Sampling, Training
 from condense.config.students import StudentNetwork
 
-CPU = torch.device("cpu")
 PIXELS = Autoencoder(path="")
 GADC = Gadc(epsilon=0.05, epsilon_unit="median", beta=1.0)
 SOFT = DscoSoft(recipe="dsco-soft", epochs=2)
@@ -60,8 +60,6 @@ def figures(place: Place) -> list[Figure]:
 
 def check(label: str, folder: Path, device: torch.device) -> Outcome:
     """What a stage leaves on the device against what it leaves on the CPU."""
-    from benchmarks.gpu.checks import difference
-
     made, out = on_the_cpu(folder), folder / "device"
     with seen(device):
         works(made, out)[label]()

@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from benchmarks.gpu.small import BATCH, RECIPE, losses, network, sources
 from condense.base.compile import SWITCH
 from condense.config.settings import Training
 from condense.training.examples import Examples
@@ -41,8 +42,6 @@ def two_ranks(device: torch.device) -> tuple[dict[str, Tensor], dict[str, Tensor
 
 def history(workers: Workers) -> Tensor:
     """Loss and gradient norm [steps, 2] of a short training."""
-    from benchmarks.gpu.checks import BATCH, RECIPE, losses, network, sources
-
     training = Training(batch=BATCH, steps=STEPS)
     examples = Examples(sources(), "flow", training, RECIPE, 0, workers)
     trainer = Trainer(network("flow"), examples, losses("flow"), training, workers)

@@ -16,6 +16,7 @@ import torch
 from benchmarks.gpu import __main__ as runner
 from benchmarks.gpu import checks, stage_checks
 from benchmarks.gpu import pack as packing
+from benchmarks.gpu.differences import difference
 from benchmarks.gpu.figures import Figure, Outcome, Place, Record
 from benchmarks.gpu.parts import PARTS
 from benchmarks.gpu.table import table
@@ -97,12 +98,10 @@ def test_a_stage_passes_its_check_on_the_stand_in(label, stages, device):
 
 def test_a_check_tells_what_differs():
     same = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([1, 2])}
-    assert checks.difference(same, dict(same)) == 0
-    assert checks.difference(same, same | {"b": torch.tensor([1, 3])}) == torch.inf
-    assert checks.difference(same, {"a": same["a"]}) == torch.inf
-    assert checks.difference(same | {"a": torch.tensor([1.0, 2.1])}, same) == pytest.approx(
-        0.1 / 5**0.5, rel=1e-5
-    )
+    assert difference(same, dict(same)) == 0
+    assert difference(same, same | {"b": torch.tensor([1, 3])}) == torch.inf
+    assert difference(same, {"a": same["a"]}) == torch.inf
+    assert difference(same | {"a": torch.tensor([1.0, 2.1])}, same) == pytest.approx(0.1 / 5**0.5, rel=1e-5)
 
 
 def test_a_figure_that_fails_is_told_and_the_rest_goes_on(tmp_path):
