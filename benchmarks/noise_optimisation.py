@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from condense.base.memory import keep_freed_memory
 from condense.base.seeds import stream
 from condense.config.settings import Autoencoder
 from condense.diffusion import adm, autoencoders
@@ -137,6 +138,7 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true", help="also the plain loop")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as the command does
     latents = latents_of(given.photographs, given.autoencoder, given.real)
     found = [measure(latents, i, given.images, given.passes, given.plain) for i in given.steps]
     targets, slow, fast = (sum(times) / len(found) * (CHAIN - 1) for times in zip(*found, strict=True))
@@ -147,11 +149,11 @@ def main() -> None:
         f"peak {peak:.2f} GB"
     )
     generator = 2 * 2 * CHAIN * DIT_XL  # operations of an image, with guidance
-    # per pass and sample 0.22 GFLOP forward and as much back; targets 6,500 passes at each step
+    # per pass and sample 0.16 GFLOP forward and as much back; targets 6,500 passes at each step
     for count, hours in TABLE_12.items():
         optimised = {"released": 200, "fast": given.passes}
         whole = {
-            mode: count * (generator + 0.44e9 * 49 * passes) + 6500 * 0.22e9 * 49
+            mode: count * (generator + 0.32e9 * 49 * passes) + 6500 * 0.16e9 * 49
             for mode, passes in optimised.items()
         }
         told = ", ".join(f"{mode} {1000 * work / 1e18:.2f} EFLOP" for mode, work in whole.items())

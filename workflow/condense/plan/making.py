@@ -49,13 +49,16 @@ def making_operations(
         steps = method.steps - 1 - method.unoptimised
         renewed = method.passes if method.mode == "fast" else method.iterations
         shown = method.draws * real if method.data else 0
-        return chain + steps * (renewed * (1 + BACKWARD / 2) + shown) * _projector(method.groups, space)
+        return chain + steps * (renewed * (1 + BACKWARD / 2) + shown) * _projector(method, space)
     return chain
 
 
-def _projector(groups: int, space: Space) -> float:
-    """Operations of DsCo's projector on one latent."""
+def _projector(method: NoiseOptimisation, space: Space) -> float:
+    """Operations of DsCo's projector on one latent; with data its last layer is applied once."""
     channels, height, width = space.shape
-    first = 9 * channels * WIDTHS[0] * groups
-    others = sum(16 * into * out * groups / 4**n for n, (into, out) in enumerate(pairwise(WIDTHS), 1))
-    return 2 * height * width * (first + others)
+    first = 9 * channels * WIDTHS[0] * height * width
+    positions = [height * width / 4**n for n in range(1, len(WIDTHS))]
+    if method.data:
+        positions[-1] = 1
+    layers = zip(pairwise(WIDTHS), positions, strict=True)
+    return 2 * method.groups * (first + sum(16 * into * out * count for (into, out), count in layers))

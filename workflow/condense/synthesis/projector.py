@@ -81,10 +81,10 @@ class Projector:
         The last layer is linear, so that it is applied once, to what its kernel sees on average, and not at
         every position.
         """
-        weight, bias = self._last
-        window = mean_window(self._hidden(x)).flatten(1)[..., None, None]
-        last = F.conv2d(window, weight.flatten(1)[..., None, None], bias, groups=self.classes * self.groups)
-        return self._apart(last, len(x)).flatten(2)
+        weight, bias = (part.unflatten(0, (self.classes * self.groups, -1)) for part in self._last)
+        seen = mean_window(self._hidden(x)).flatten(1).unflatten(1, (len(bias), -1)).transpose(0, 1)
+        features = torch.baddbmm(bias[:, None], seen, weight.flatten(2).transpose(1, 2))
+        return self._apart(features.transpose(0, 1).flatten(1), len(x))
 
     @property
     def _last(self) -> tuple[Tensor, Tensor]:
@@ -117,7 +117,10 @@ class Projector:
 def mean_window(x: Tensor) -> Tensor:
     """Mean [b, c, 4, 4] of the windows that a kernel of 4 x 4 sees of x [b, c, h, w], stride 2, margin 1."""
     rows, columns = (_seen(side, x) for side in x.shape[-2:])
-    return torch.einsum("bchw,hwij->bcij", x, torch.einsum("hi,wj->hwij", rows, columns))
+    share = torch.einsum("hi,wj->ijhw", rows, columns).flatten(2).flatten(0, 1)
+    # channels last, as x lies, and so does its gradient
+    window = share @ x.permute(0, 2, 3, 1).flatten(1, 2)
+    return window.transpose(1, 2).unflatten(2, (4, 4))
 
 
 def _seen(side: int, like: Tensor) -> Tensor:
