@@ -1,5 +1,6 @@
 """Way to make images nopt: what images depend on, what they need, and what goes wrong."""
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -90,6 +91,15 @@ def test_without_its_terms_it_draws_plain_samples():
         assert_close(
             plain[target.name], draw_images(tiny_chain(), images, target.label, 0), rtol=0, atol=1e-6
         )
+
+
+def test_it_says_how_long_the_noise_of_each_class_is(capsys):
+    sentence = r"class '(\w+)': optimised noise is ([\d.]+) times as long as normal noise, .*"
+    for terms, least, most in (({"align": False}, 0.99, 1.01), ({"keep_norm": False}, 2, 100)):
+        made(CLASSES[:2], iterations=50, **terms)
+        told = [re.fullmatch(sentence, line) for line in capsys.readouterr().err.splitlines()]
+        assert [found[1] for found in told] == ["cat", "dog"]
+        assert all(least < float(found[2]) < most for found in told)
 
 
 @pytest.mark.parametrize("changed", [{}, {"align": False, "data": True}])

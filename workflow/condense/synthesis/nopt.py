@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from condense.base.errors import InputError
+from condense.base.progress import say
 from condense.base.seeds import stream
 from condense.config.synthesis import NoiseOptimisation
 from condense.synthesis.chain import Chain, Target
@@ -61,6 +62,7 @@ def optimise_classes(
 ) -> Tensor:
     """Latents [k, budget, c, h, w] of k classes, all images of a class jointly.
 
+    Prints how long the optimised noise is, relative to normal noise: L_real keeps its norm at sqrt(D).
     Raises InputError where the noise of a class becomes non-finite, which a weight that is too large does.
     """
     images = [(target.name, number) for target in classes for number in range(budget)]
@@ -70,6 +72,7 @@ def optimise_classes(
     noise = chain.noise(settings.seed, images)
     x = _start(noise().view(size), classes, settings)
     penalty_at = _penalties(references, budget, settings)
+    lengths = []  # relative, [k, budget] of each step
     for index in reversed(range(chain.count)):
         output = chain.predict(x.flatten(0, 1), index, labels).unflatten(0, size[:2])
         predicted, position = output.chunk(2, 2)
@@ -81,7 +84,10 @@ def optimise_classes(
         if index > settings.unoptimised:
             free = optimise_noise(mean, deviation, free, penalty_at(index), descent_of(settings))
             _check(free, classes, index, settings)
+            lengths.append(free.flatten(2).square().mean(2).sqrt())
         x = torch.addcmul(mean, deviation, free)
+    if lengths:
+        _tell(classes, torch.stack(lengths, 1))
     return mean
 
 
@@ -132,6 +138,16 @@ def _penalties(
         )
 
     return aligned
+
+
+def _tell(classes: Sequence[Target], lengths: Tensor) -> None:
+    """Say relative lengths [k, steps, n] of the noise of each class."""
+    for target, own in zip(classes, lengths, strict=True):
+        least, most = own.aminmax()
+        say(
+            f"class {target.name!r}: optimised noise is {own.mean():.3f} times as long as normal noise, "
+            f"over steps and images {least:.3f} to {most:.3f}"
+        )
 
 
 def _check(noise: Tensor, classes: Sequence[Target], index: int, settings: NoiseOptimisation) -> None:
