@@ -97,6 +97,14 @@ def test_a_table_holds_students_beside_generators(mixed, tmp_path):
     assert "gadc less random, Accuracy (%), resnet, 10k: measured +1.0" in text
 
 
+def test_a_pair_that_was_not_measured_is_no_line(mixed, tmp_path):
+    generators = scores(tmp_path, {"generator": "dit-l-2"}, fid=float("nan"), detector="net")
+    every = read_scores([*generators, *scores(tmp_path, {"student": "resnet"}, accuracy=60.0)])
+    text = Sheet(mixed, project(mixed, every), every, None).markdown()
+    assert "gadc less random, Accuracy (%), resnet, 10k: measured +1.0" in text
+    assert "gadc less random, FID" not in text
+
+
 def test_a_table_of_students_has_no_column_of_generators(mixed, tmp_path):
     layout = TableLayout(
         **vars(mixed)

@@ -50,7 +50,7 @@ def agreements(layout: TableLayout, scores: pd.DataFrame) -> Iterator[dict[str, 
     for run in sized:
         for metric in metrics_of(run.learner, layout.metrics):
             values = metric_of(scores, run, run.budget, metric)
-            if METRICS[metric].better and values is not None and len(values):
+            if METRICS[metric].better and values is not None:
                 mine = columns.setdefault((run.budget, run.learner, metric), {})
                 mine[run.method] = METRICS[metric].better * values
     for (budget, judge, measure), measured in columns.items():

@@ -36,4 +36,7 @@ def scores_of(scores: pd.DataFrame | None, run: Run, own_budget: str) -> pd.Data
 def metric_of(scores: pd.DataFrame | None, run: Run, own_budget: str, metric: str) -> pd.Series | None:
     """A metric of a run by seed; None where it was not measured."""
     mine = scores_of(scores, run, own_budget)
-    return None if mine is None or metric not in mine else mine.set_index("seed")[metric].dropna()
+    if mine is None or metric not in mine:
+        return None
+    values = mine.set_index("seed")[metric].dropna()
+    return values if len(values) else None
