@@ -142,7 +142,7 @@ def _penalties(
 
 def _tell(classes: Sequence[Target], lengths: Tensor) -> None:
     """Say relative lengths [k, steps, n] of the noise of each class."""
-    for target, own in zip(classes, lengths, strict=True):
+    for target, own in zip(classes, lengths.cpu(), strict=True):
         least, most = own.aminmax()
         say(
             f"class {target.name!r}: optimised noise is {own.mean():.3f} times as long as normal noise, "
