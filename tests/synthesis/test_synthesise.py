@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -91,6 +92,17 @@ def test_made_images_are_a_subset_that_is_read_like_any_other(tmp_path, words):
         assert image.text["class"] == NAMES[1] and image.text["number"] == "1"
         assert "guidance" in image.text["settings"]
     assert not (tmp_path / "state" / "all").exists()
+
+
+def test_seconds_are_of_a_class_in_the_table_and_of_all_in_what_it_says(tmp_path, words, monkeypatch):
+    clock = SimpleNamespace(perf_counter=iter((100.0, 106.0)).__next__)
+    monkeypatch.setattr(sys.modules[synthesise.__module__], "time", clock)
+    place = {"index": "index.csv", "made": "made", "images": "made/all", "output": "all.csv"}
+    place |= {"diagnostics": "told.csv", "state": "state"}
+    given = [word for key, path in place.items() for word in (f"--{key}", tmp_path / path)]
+    said = call(synthesise, *words, "--budget", "4", *given)
+    assert pd.read_csv(tmp_path / "told.csv")["seconds"].tolist() == [2.0] * 3
+    assert "12 images of 3 classes in 6.0 s" in said
 
 
 def test_an_image_is_the_same_in_any_batch_and_shard(tmp_path, words):

@@ -84,7 +84,7 @@ def synthesise(
                 for target, real, count in counts
             )
             write_rows(diagnostics, DIAGNOSTICS, told)
-    say(f"{len(chosen)} images of {len(classes)} classes in {seconds:.1f} s -> {images}")
+    say(f"{len(chosen)} images of {len(classes)} classes in {seconds * len(classes):.1f} s -> {images}")
 
 
 def _make(
