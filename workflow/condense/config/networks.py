@@ -3,8 +3,8 @@
 import re
 from difflib import get_close_matches
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
+
+from condense.base.libraries import library_folder
 
 # the release's encoders: torchvision's weights, then the sides to which it resizes and crops
 RELEASED = {
@@ -21,10 +21,10 @@ FORMER = re.compile(r"^    '(\w+)': '[\w.]+',?$", re.MULTILINE)  # names that ti
 @cache
 def names(library: str) -> frozenset[str]:
     """Names of a library's classifiers; none where it is not installed here, but in a job's environment."""
-    found = find_spec(library)
-    if found is None or not found.origin:
+    folder = library_folder(library)
+    if folder is None:
         return frozenset()
-    files = sorted((Path(found.origin).parent / "models").glob("*.py"))
+    files = sorted((folder / "models").glob("*.py"))
     texts = [path.read_text(encoding="utf-8") for path in files]
     return frozenset(name for text in texts for form in (DECLARED, FORMER) for name in form.findall(text))
 

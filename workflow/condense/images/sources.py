@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
 from condense.base.errors import InputError
+from condense.base.libraries import library_folder
 from condense.config.settings import Images
 from condense.images.decoding import Unreadable, centre_crop, decode
 from condense.images.names import is_image_name
@@ -239,9 +239,9 @@ def _bytes(entry: os.DirEntry) -> int:
 def _digits() -> tuple[np.ndarray, np.ndarray]:
     """Greys uint8 [1797, 8, 8] and labels [1797] of scikit-learn's digits."""
     # without importing scikit-learn, which takes a second of each of a study's many short jobs
-    package = find_spec("sklearn")
-    if package is None or package.origin is None:
+    folder = library_folder("sklearn")
+    if folder is None:
         raise InputError("source digits needs scikit-learn: pip install scikit-learn.")
-    rows = np.loadtxt(Path(package.origin).parent / "datasets/data/digits.csv.gz", np.uint8, delimiter=",")
+    rows = np.loadtxt(folder / "datasets/data/digits.csv.gz", np.uint8, delimiter=",")
     greys = np.round(rows[:, :-1].reshape(-1, 8, 8) * (255 / 16))
     return greys.astype(np.uint8), rows[:, -1].astype(np.int64)
