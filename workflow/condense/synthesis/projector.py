@@ -8,6 +8,7 @@ are more groups of the same network.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -116,17 +117,19 @@ class Projector:
 
 def mean_window(x: Tensor) -> Tensor:
     """Mean [b, c, 4, 4] of the windows that a kernel of 4 x 4 sees of x [b, c, h, w], stride 2, margin 1."""
-    rows, columns = (_seen(side, x) for side in x.shape[-2:])
-    share = torch.einsum("hi,wj->ijhw", rows, columns).flatten(2).flatten(0, 1)
     # channels last, as x lies, and so does its gradient
-    window = share @ x.permute(0, 2, 3, 1).flatten(1, 2)
+    window = _shares(*x.shape[-2:], x.dtype, x.device) @ x.permute(0, 2, 3, 1).flatten(1, 2)
     return window.transpose(1, 2).unflatten(2, (4, 4))
 
 
-def _seen(side: int, like: Tensor) -> Tensor:
-    """Share of the windows [side, 4] that have a row or column at each of their four places."""
-    every = torch.eye(side, dtype=like.dtype, device=like.device)
-    return F.pad(every, (1, 1)).unfold(1, 4, 2).mean(1)
+@cache
+def _shares(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Share of the windows [16, height x width] that have each position at each of their 16 places."""
+    rows, columns = (
+        F.pad(torch.eye(side, dtype=dtype, device=device), (1, 1)).unfold(1, 4, 2).mean(1)
+        for side in (height, width)
+    )
+    return torch.einsum("hi,wj->ijhw", rows, columns).flatten(2).flatten(0, 1)
 
 
 def _uniform(shape: tuple[int, ...], bound: float, generator: Generator) -> Tensor:
