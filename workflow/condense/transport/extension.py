@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from condense.base.linear import matmul
+
 Places = Tensor | slice  # of classes or images; a slice gathers nothing
 EVERY = slice(None)
 
@@ -50,13 +52,13 @@ class Extension:
     def update_columns(self, u: Tensor, w: Tensor) -> Tensor:
         """v = share / (K^T u) [b, k, n], in place, over the shared rows with the dummy's, and the own one."""
         whole = u.shape[2] == self.own.shape[1]
-        reach = torch.bmm(u.transpose(1, 2), self.common, out=self.v if whole else None)
+        reach = matmul(u.transpose(1, 2), self.common, out=self.v if whole else None)
         torch.addcmul(reach, self.own, w, out=self.v)
         return self.v.reciprocal_() if self.shares is None else torch.div(self.shares, self.v, out=self.v)
 
     def reach(self, v: Tensor) -> tuple[Tensor, Tensor]:
         """K v of the shared rows [b, m, k] and of the own ones [b, k, 1]."""
-        return torch.bmm(self.common, v.transpose(1, 2)), _dot(v, self.own)
+        return matmul(v, self.common.transpose(1, 2)).transpose(1, 2), _dot(v, self.own)
 
     def update_rows(self, reach: Tensor, own_reach: Tensor) -> tuple[Tensor, Tensor]:
         """u and w = mass / (K v)."""
@@ -72,7 +74,7 @@ class Extension:
         if u.shape[2] == 1:
             spent = _dot(v, u[:, :-1].transpose(1, 2) @ self.common_priced)[..., 0]
         else:
-            spent = (u[:, :-1] * torch.bmm(self.common_priced, v.transpose(1, 2))).sum(1)
+            spent = (u[:, :-1] * matmul(self.common_priced, v.transpose(1, 2))).sum(1)
         return self.share * (spent + (w * _dot(v, self.own_priced))[..., 0])
 
 
@@ -88,6 +90,6 @@ def take_rows(matrices: Tensor, classes: Places, at: Places) -> Tensor:
 def _dot(left: Tensor, right: Tensor) -> Tensor:
     """Row by row inner products of [c, b, n] tensors, as [c, b, 1]; one row stands for all of them."""
     if left.shape[1] == right.shape[1]:
-        return torch.einsum("cbn,cbn->cb", left, right)[..., None]
+        return (left * right).sum(2, keepdim=True)
     few, many = sorted((left, right), key=lambda rows: rows.shape[1])
     return many @ few.transpose(1, 2)
