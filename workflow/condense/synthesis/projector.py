@@ -7,7 +7,7 @@ are more groups of the same network.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import torch
@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 from condense.base.errors import InputError
 
 WIDTHS = (16, 32, 64, 128)  # channels after each layer, of one group
+WINDOW = 4 * 4  # positions that the last kernel sees
 SLOPE = 0.01  # of the leaky rectifiers
 LEAST_SIDE = 8  # of latents, in pixels: three halvings leave one
 
@@ -30,12 +31,14 @@ class Projector:
         biases: Bias of each layer, [k x outputs].
         groups: Groups of each layer but the first, of one class.
         classes: k, the number of classes with weights of their own; 1 serves any number.
+        averaging: Last kernels that have the mean over positions in them, by the size of what they see.
     """
 
     weights: tuple[Tensor, ...]
     biases: tuple[Tensor, ...]
     groups: int
     classes: int = 1
+    averaging: dict[tuple[int, int], Tensor] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def draw(cls, channels: int, groups: int, generator: Generator) -> "Projector":
@@ -73,24 +76,45 @@ class Projector:
 
         Raises InputError for latents that are too small.
         """
-        last = F.conv2d(self._hidden(x), *self._last, stride=2, padding=1, groups=self.classes * self.groups)
-        return self._apart(last, len(x))
+        hidden = self._hidden(x)
+        if max(hidden.shape[-2:]) < 4:  # one position, which is the mean
+            return self._mean(hidden, len(x))[..., None, None]
+        weight, bias = self.weights[-1], self.biases[-1]
+        return self._apart(F.conv2d(hidden, weight, bias, stride=2, padding=1, groups=self._groups), len(x))
 
     def pooled(self, x: Tensor) -> Tensor:
-        """Means [k, n, J] of the features over positions.
+        """Means [k, n, J] of the features over positions."""
+        return self._mean(self._hidden(x), len(x))
 
-        The last layer is linear, so that it is applied once, to what its kernel sees on average, and not at
-        every position.
+    def _mean(self, hidden: Tensor, classes: int) -> Tensor:
+        """Means [k, n, J] over positions of the last layer, of what it sees [b, c, h, w].
+
+        The layer is linear, so that it is applied once and not at every position: to what its kernel sees on
+        average or, where there is less to see than that, by a kernel that has the average in it.
         """
-        weight, bias = (part.unflatten(0, (self.classes * self.groups, -1)) for part in self._last)
-        seen = mean_window(self._hidden(x)).flatten(1).unflatten(1, (len(bias), -1)).transpose(0, 1)
-        features = torch.baddbmm(bias[:, None], seen, weight.flatten(2).transpose(1, 2))
-        return self._apart(features.transpose(0, 1).flatten(1), len(x))
+        height, width = hidden.shape[-2:]
+        kernel = self.weights[-1].unflatten(0, (self._groups, -1)).flatten(2)
+        if height * width < WINDOW:
+            kernel = self._averaging(height, width)
+        else:
+            hidden = mean_window(hidden)
+        seen = hidden.flatten(1).unflatten(1, (self._groups, -1)).transpose(0, 1)
+        bias = self.biases[-1].unflatten(0, (self._groups, 1, -1))
+        means = torch.baddbmm(bias, seen, kernel.transpose(1, 2))
+        return self._apart(means.transpose(0, 1).flatten(1), classes)
+
+    def _averaging(self, height: int, width: int) -> Tensor:
+        """Last kernel [groups, outputs, inputs x height x width] of the mean over positions."""
+        weight = self.weights[-1]
+        if (height, width) not in self.averaging:
+            kernel = weight.flatten(2) @ _shares(height, width, weight.dtype, weight.device)
+            self.averaging[height, width] = kernel.flatten(1).unflatten(0, (self._groups, -1))
+        return self.averaging[height, width]
 
     @property
-    def _last(self) -> tuple[Tensor, Tensor]:
-        """Kernel and bias of the last layer."""
-        return self.weights[-1], self.biases[-1]
+    def _groups(self) -> int:
+        """Groups of all classes together."""
+        return self.classes * self.groups
 
     def _hidden(self, x: Tensor) -> Tensor:
         """What the last layer sees of latents [k, n, c, h, w]: images of channels, of one class or of all."""
