@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from condense.base.linear import Linear
+from condense.base.linear import Linear, matmul
 
 
 @pytest.mark.parametrize("shape", [(7,), (1, 7), (3, 5, 7)], ids=str)
@@ -39,3 +39,24 @@ def test_elsewhere_than_on_a_cpu_it_is_pytorchs():
     with torch.device("meta"):
         layer, x = Linear(3, 2), torch.ones(5, 3)
     assert layer(x).device.type == "meta" and layer(x).shape == (5, 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_products_are_pytorchs_and_fill_what_they_are_given(dtype):
+    draws = torch.Generator().manual_seed(0)
+    left = torch.randn(2, 7, 5, dtype=dtype, generator=draws).transpose(1, 2)
+    right = torch.randn(2, 7, 3, dtype=dtype, generator=draws)
+    given = torch.empty(2, 5, 3, dtype=dtype)
+    made = matmul(left, right, out=given)
+    torch.testing.assert_close(made, torch.matmul(left, right))
+    assert made.data_ptr() == given.data_ptr()
+    torch.testing.assert_close(matmul(left, right), made, rtol=0, atol=0)
+
+
+def test_products_of_infinite_numbers_are_no_warning():
+    assert matmul(torch.tensor([[torch.inf, 0.0]]), torch.tensor([[0.0], [1.0]])).isnan()
+
+
+def test_products_elsewhere_than_on_a_cpu_are_pytorchs():
+    left, right = torch.empty(2, 3, 4, device="meta"), torch.empty(2, 4, 5, device="meta")
+    assert matmul(left, right).shape == (2, 3, 5)
