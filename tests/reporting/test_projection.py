@@ -14,6 +14,7 @@ from condense.base.errors import InputError
 from condense.base.tables import write_table
 from condense.config import study
 from condense.plan.layout import table_layout
+from condense.plan.replicates import replicated
 from condense.reporting.differences import Difference
 from condense.reporting.layout import TableLayout
 from condense.reporting.projection import project, tabulate
@@ -145,10 +146,10 @@ def test_seeds_become_mean_deviation_and_a_paired_interval(tmp_path):
     text = printed(layout, tmp_path, pd.DataFrame(rows))
     assert lines(text)["gadc"] == ["**4.50 ± 0.50**"] and lines(text)["random"] == ["6.00 ± 1.00"]
     assert "measured −1.50, 95% interval −2.74 to −0.26 over 3 seeds, resolved" in text
-    every = "fit of the encoder, draw of the images, training and noise of the samples"
+    every = "draw of the images, training and noise of the samples"
     assert f"over 3 seeds, each with its own {every}." in text
     text = printed(replace(layout, vary=("training",)), tmp_path, pd.DataFrame(rows))
-    kept = "the fit of the encoder, draw of the images and noise of the samples the same in all"
+    kept = "the draw of the images and noise of the samples the same in all"
     assert f"over 3 seeds, each with its own training; {kept}." in text
 
 
@@ -163,6 +164,30 @@ def test_a_set_that_no_seed_draws_anew_is_named_beside_its_deviation_of_zero(tmp
     assert "gadc: the same with each seed, as the deviation of zero says" in text
     rows[-1]["fid"] = 4.1
     assert "the same with each seed" not in printed(layout, tmp_path, pd.DataFrame(rows))
+
+
+def test_sets_that_do_not_follow_what_seeds_vary_are_named(tmp_path):
+    layout = table_layout(tiny(), "main")
+    rows = [
+        {"method": method, "generator": "sit", "budget": "6", "seed": seed, "subset_images": 6, "fid": seed}
+        for method in ("random", "gadc")
+        for seed in range(2)
+    ]
+    mixed = replace(layout, own_set={"random": True, "gadc": False})
+    assert "gadc: one set of images with all seeds; ± is over the rest." in printed(
+        mixed, tmp_path, pd.DataFrame(rows)
+    )
+    text = printed(replace(mixed, vary=("training",)), tmp_path, pd.DataFrame(rows))
+    assert "random: a set of images of its own with each seed." in text
+    text = printed(replace(layout, parts=("draw", "training")), tmp_path, pd.DataFrame(rows))
+    assert "each with its own draw of the images and training." in text
+
+
+def test_the_layout_knows_what_there_is_to_vary():
+    several = tiny().model_copy(update={"seeds": [0, 1]})
+    layout = table_layout(replicated(several), "main")
+    assert layout.parts == ("draw", "training", "sampling")  # its encoder is not fitted
+    assert layout.own_set == {"random": True, "gadc": False}
 
 
 def test_the_paired_interval_is_students():

@@ -1,6 +1,6 @@
 """Layouts of the study's tables: their runs, and what makes the results of learners comparable."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -38,7 +38,28 @@ def table_layout(study: Study, name: str) -> TableLayout:
         learners=learners,
         control=table.control or "",
         making=_making(study, name) if table.control else {},
+        parts=tuple(_parts(study, learners)),
+        own_set=_own_set(study, name),
     )
+
+
+def _parts(study: Study, kinds: Iterable[Kind]) -> Iterator[str]:
+    """What there is for a study's seeds to draw anew, among what `vary` names."""
+    if any(encoder.kind == "fit" for name, encoder in study.encoders.items() if name != study.detector):
+        yield "encoder"
+    yield "draw"
+    yield "training"
+    if "generator" in kinds:
+        yield "sampling"
+
+
+def _own_set(study: Study, name: str) -> dict[str, bool]:
+    """For each method of a table: whether any seed of the study has a set of its own."""
+    methods = dict.fromkeys(run.method for run in study.tables[name].runs() if run.method in study.methods)
+    return {
+        method: any(of_seed(study.methods, method, seed) != method for seed in study.seeds)
+        for method in methods
+    }
 
 
 def _entries(study: Study, name: str) -> Iterator[Entry]:

@@ -105,13 +105,25 @@ def _seeds(layout: TableLayout, records: list[dict[str, Any]]) -> Iterator[str]:
         yield "One seed: differences between rows may be noise."
     elif counts:
         numbers = " or ".join(map(str, counts))
-        drawn = [words for part, words in VARIED.items() if part in layout.vary]
-        kept = [words for part, words in VARIED.items() if part not in layout.vary]
+        parts = {part: words for part, words in VARIED.items() if part in layout.parts}
+        drawn = [words for part, words in parts.items() if part in layout.vary]
+        kept = [words for part, words in parts.items() if part not in layout.vary]
         same = f"; the {listed(kept)} the same in all" if kept else ""
         yield (
             f"Mean ± sample standard deviation over {numbers} seeds, each with its own {listed(drawn)}{same}."
         )
+        yield from _sets(layout)
         yield from _constant(records)
+
+
+def _sets(layout: TableLayout) -> Iterator[str]:
+    """Methods whose sets are not drawn as the sentence on seeds says."""
+    one = [method for method, own in layout.own_set.items() if not own]
+    several = [method for method, own in layout.own_set.items() if own]
+    if one and "draw" in layout.vary:
+        yield f"{listed(one)}: one set of images with all seeds; ± is over the rest."
+    elif several and "draw" not in layout.vary:
+        yield f"{listed(several)}: a set of images of its own with each seed."
 
 
 def _constant(records: list[dict[str, Any]]) -> Iterator[str]:

@@ -45,6 +45,8 @@ class TableLayout:
     learners: Mapping[Kind, Mapping[str, Mapping[str, Any]]]
     control: str = ""  # method over which gains are told; "" for none
     making: Mapping[str, Making] = field(default_factory=dict)  # with a control, by `method/own budget`
+    parts: tuple[str, ...] = ("encoder", "draw", "training", "sampling")  # what there is for seeds to vary
+    own_set: Mapping[str, bool] = field(default_factory=dict)  # of methods: is each seed's set its own
 
     @classmethod
     def from_json(cls, text: str) -> "TableLayout":
