@@ -7,8 +7,9 @@ import torch
 from test_objective import images
 
 from condense.config.settings import Gadc
-from condense.selection import objective as defined
+from condense.selection import best as deciding
 from condense.selection import screening
+from condense.selection.best import best_candidate
 from condense.selection.objective import Objective
 from condense.selection.search import condense, exchange, greedy
 from condense.transport.screen import Screen
@@ -51,7 +52,7 @@ def test_the_best_image_is_the_one_of_a_full_search(small, seed) -> None:
     held = subset[:, 3], built.value(torch.tensor([0]), subset)
     shared = torch.cat([subset[:, :3], subset[:, 4:]], 1)
     for against in (None, held):
-        full, found = (built.best(shared, against=against, screen=wanted) for wanted in (0, 1))
+        full, found = (best_candidate(built, shared, against=against, screen=wanted) for wanted in (0, 1))
         assert found.image.tolist() == full.image.tolist() or full.value.isinf()
         assert found.value.tolist() == full.value.tolist()
 
@@ -63,7 +64,7 @@ def test_a_screened_search_ends_where_the_full_one_does(small, monkeypatch, seed
     features = features + torch.randn(1, 200, 16, dtype=torch.float64, generator=draws) / 2
     nll = torch.rand(1, 200, dtype=torch.float64, generator=draws)
     full = []
-    monkeypatch.setattr(defined, "screened", lambda *given: full.append(1) or screening.screened(*given))
+    monkeypatch.setattr(deciding, "screened", lambda *given: full.append(1) or screening.screened(*given))
     found = condense(features, nll, [6], PLAIN)[6].end
     assert full, "nothing was screened"
     monkeypatch.setattr(screening, "IMAGES", 1000)
@@ -80,5 +81,6 @@ def test_the_last_round_is_a_full_one_however_little_screening_shows(small, monk
     best = built.value(torch.tensor([0]), end.subsets)
     for position in range(5):
         shared = torch.cat([end.subsets[:, :position], end.subsets[:, position + 1 :]], 1)
-        assert built.best(shared, against=(end.subsets[:, position], best)).value >= best * (1 - 1e-8)
+        found = best_candidate(built, shared, against=(end.subsets[:, position], best))
+        assert found.value >= best * (1 - 1e-8)
     assert not exchange(built, torch.arange(5)[None], restarts=0, certain=False).optimal.item()

@@ -1,8 +1,7 @@
 """The objective of GADC (sec. 3): transport + alpha * statistics + beta * confidence, for a batch of classes.
 
 `Objective.terms` is the definition, in float64. `Objective.extend` gives "shared images + one candidate" for
-every candidate, fast and to float32 accuracy; `Objective.best` uses it to discard candidates and the
-definition to decide, so that precision, batch size, threads and device do not change a decision.
+every candidate, fast and to float32 accuracy.
 """
 
 from typing import NamedTuple
@@ -14,13 +13,10 @@ from condense.base.arithmetic import square_root
 from condense.config.settings import Gadc
 from condense.selection.checks import check
 from condense.selection.columns import Whole, own_cost
-from condense.selection.screening import is_worth_it, screened
 from condense.transport.extension import EVERY, Places, take_rows
 from condense.transport.partial import Transport
 
-TIE = 1e-9  # objectives within this relative margin are equal, and the lower index is taken
 ERROR = {torch.float32: 2e-5, torch.float64: 1e-10}  # relative error that `extend` stays below
-SHORTLIST = 128  # best candidates that are remembered; all of a class of at most twice as many
 ELEMENTS = {"cpu": 2**18, "cuda": 2**25}  # of a temporary tensor
 
 
@@ -31,14 +27,6 @@ class Terms(NamedTuple):
     statistics: Tensor
     confidence: Tensor
     mass: Tensor
-
-
-class Best(NamedTuple):
-    """Best candidate to join each class's shared images: index, objective, and the shortlist by index."""
-
-    image: Tensor  # [b]
-    value: Tensor  # [b]
-    shortlist: Tensor  # [b, SHORTLIST], fewer where there are fewer; the best candidates, ascending
 
 
 class Objective:
@@ -185,48 +173,6 @@ class Objective:
         # RELEASE: squared L2 gap of the deviations (diagonal Bures), the mean weighted 1.25
         return 1.25 * mean_gap + torch.linalg.vector_norm(std_gap, dim=-1).square()
 
-    def best(
-        self,
-        shared: Tensor,
-        greedy: bool = False,
-        against: tuple[Tensor, Tensor] | None = None,
-        candidates: Tensor | None = None,
-        classes: Tensor | None = None,
-        screen: int = 0,
-    ) -> Best:
-        """Find each class's best image to join its shared ones [b, m - 1], of all or of `candidates` [b, k].
-
-        `against` is the image [b] that holds the place and the objective [b] with it: where no other can be
-        below, the value is inf. Ties go to the lower index. `classes` [b] are ascending, all when none.
-        Candidates are screened for the `screen` best of them, where that is worth it (see `screening`).
-        """
-        if classes is None:
-            classes = torch.arange(len(self.exact), device=self.device)
-        tried, those = candidates, EVERY if len(classes) == len(self.exact) else classes
-        if candidates is None:
-            candidates = torch.arange(self.exact.shape[1], device=self.device).expand(len(shared), -1)
-        if screen and is_worth_it(self, candidates.shape[1]):
-            rough = screened(self, shared, candidates, greedy, against, screen)
-        else:
-            rough = self.extend(shared, tried, greedy, those)
-        rough.masked_fill_((candidates[:, :, None] == shared[:, None]).any(2), torch.inf)
-        count = rough.shape[1]
-        shortlist = rough.topk(SHORTLIST if count > 2 * SHORTLIST else count, largest=False).indices
-        limit = torch.full_like(rough[:, 0], torch.inf)
-        if against is not None:
-            rough.masked_fill_(candidates == against[0][:, None], torch.inf)
-            limit = against[1].to(rough.dtype)
-        limit = torch.minimum(limit, rough.amin(1) * (1 + self.error))
-        rows, places = (rough <= limit[:, None] * (1 + self.error)).nonzero(as_tuple=True)
-        exact = torch.full_like(rough, torch.inf, dtype=torch.float64)
-        if len(rows):
-            subsets = torch.cat([shared[rows], candidates[rows, places][:, None]], 1)
-            exact[rows, places] = self.value(classes[rows], subsets, greedy)
-        place, value = lowest(exact)
-        return Best(
-            candidates.gather(1, place[:, None])[:, 0], value, candidates.gather(1, shortlist).sort(1).values
-        )
-
 
 def peak_memory(images: int, dimensions: int) -> int:
     """Bytes that one class takes at most, while its costs and its kernel are computed; most are float64.
@@ -234,13 +180,6 @@ def peak_memory(images: int, dimensions: int) -> int:
     To this a batch adds temporary tensors of `ELEMENTS`, however many classes it has.
     """
     return images * (56 * images + 36 * dimensions)
-
-
-def lowest(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Position and value of the smallest entry of each row; of those tied with it the first."""
-    least = values.amin(1, keepdim=True)
-    first = (values <= least + TIE * least.abs()).int().argmax(1)
-    return first, values.gather(1, first[:, None])[:, 0]
 
 
 def _std(features: Tensor) -> Tensor:

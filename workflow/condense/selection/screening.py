@@ -7,15 +7,11 @@ rough value, less twice the most that was seen, is above what matters. On images
 little this leaves out few. It decides what a search looks at; the search ends in rounds without it.
 """
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
+from condense.selection.objective import Objective
 from condense.transport.screen import Screen
-
-if TYPE_CHECKING:
-    from condense.selection.objective import Objective
 
 IMAGES = 2000  # of a class, from which on its candidates are screened; with fewer a full search is quick
 CANDIDATES = 96  # at once, from which on it is worth its overhead
@@ -26,7 +22,7 @@ SPREAD = 32  # candidates on which the error is seen
 SAFETY = 2.0  # times the largest error seen
 
 
-def is_worth_it(objective: "Objective", candidates: int) -> bool:
+def is_worth_it(objective: Objective, candidates: int) -> bool:
     """Whether so many candidates of an objective's classes are screened."""
     settings = objective.settings
     fixed = settings.transport and not settings.tolerance and settings.iterations > ROUNDS[-1]
@@ -35,7 +31,7 @@ def is_worth_it(objective: "Objective", candidates: int) -> bool:
 
 
 def screened(
-    objective: "Objective",
+    objective: Objective,
     shared: Tensor,
     candidates: Tensor,
     greedy: bool,
@@ -84,7 +80,7 @@ class _Rough:
 
     def __init__(
         self,
-        objective: "Objective",
+        objective: Objective,
         shared: Tensor,
         candidates: Tensor,
         greedy: bool,

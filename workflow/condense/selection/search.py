@@ -16,7 +16,8 @@ from condense.base.errors import InputError
 from condense.base.precision import full_precision
 from condense.base.seeds import stream
 from condense.config.settings import Gadc
-from condense.selection.objective import SHORTLIST, TIE, Objective, Terms, lowest
+from condense.selection.best import SHORTLIST, TIE, best_candidate, lowest
+from condense.selection.objective import Objective, Terms
 from condense.selection.screening import is_worth_it
 
 DISTURBED = 2  # images that a restart replaces, and one more after each that found nothing better
@@ -89,7 +90,7 @@ def greedy(objective: Objective, budget: int) -> Tensor:
     every = torch.arange(len(path), device=path.device)
     for _ in range(budget):
         objective.warm_start(every, path)
-        path = torch.cat([path, objective.best(path, greedy=True, screen=1).image[:, None]], 1)
+        path = torch.cat([path, best_candidate(objective, path, greedy=True, screen=1).image[:, None]], 1)
         objective.screened.clear()
     return path
 
@@ -151,8 +152,13 @@ def _descend(
         candidates = None if whole else shortlist[active]
         missing = shortlists is not None and shortlist is None
         wanted = SHORTLIST if missing else 1
-        best = objective.best(
-            shared, against=against, candidates=candidates, classes=active, screen=wanted if screen else 0
+        best = best_candidate(
+            objective,
+            shared,
+            against=against,
+            candidates=candidates,
+            classes=active,
+            screen=wanted if screen else 0,
         )
         if missing:
             shortlists[position] = best.shortlist  # of every class: none is done in the first round
@@ -189,7 +195,7 @@ def exchange_as_released(objective: Objective, subsets: Tensor, swaps: int = 30)
         tries = []
         for position in range(subsets.shape[1]):
             shared, against = _without(state, active, position)
-            tries.append(objective.best(shared, against=against, classes=active))
+            tries.append(best_candidate(objective, shared, against=against, classes=active))
         images = torch.stack([best.image for best in tries], 1)
         position, value = lowest(torch.stack([best.value for best in tries], 1))
         better = value < state.value[active] - RELEASED_MARGIN
