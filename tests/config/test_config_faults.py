@@ -30,6 +30,16 @@ def changed(config: dict, key: str, value: object) -> dict:
     return config
 
 
+def test_an_untrained_teacher_is_refused(config):
+    config["images"]["validation"] = 0.2
+    config["encoders"]["start"] = {"kind": "untrained"}
+    config["students"] = {
+        "a": {"resolution": 8, "labels": {"teachers": ["start"]}, "training": {"recipe": "dsco-soft"}}
+    }
+    with pytest.raises(InputError, match=r"students\.a\.labels\.teachers: start is untrained; name another"):
+        study.load(config)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "sentence"),
     [
@@ -78,6 +88,12 @@ def changed(config: dict, key: str, value: object) -> dict:
             {"a": {"resolution": 8, "network": {"architecture": "torchvision", "model": "resnet19"}}},
             "students.a.network.model: torchvision has no resnet19; its nearest names are resnet",
         ),
+        (
+            "encoders.cnn",
+            {"kind": "untrained", "side": 8, "depth": 4},
+            "`depth`: 4 blocks halve 8 pixels to none",
+        ),
+        ("encoders.cnn", {"kind": "untrained", "model": "vit"}, "kind untrained makes its own network"),
         ("comparisons.100.methods", [], "comparisons.100.methods"),
         ("shards", 1_000_000, "shards"),
         ("sample_shards", 1_000_000, "sample_shards"),

@@ -97,7 +97,11 @@ def test_no_config_at_all_is_one_plain_sentence(config: Any) -> None:
         ("budgets", {"a/b": 10}, "budgets.a/b: must be of letters, digits and dashes"),
         ("budgets", [10], "budgets: must be keys with values (given: [10])"),
         ("encoders.cnn", 3, "encoders.cnn: must be keys with values (given: 3)"),
-        ("encoders.cnn.kind", "keras", "encoders.cnn.kind: must be 'timm', 'torchvision', 'fit' or 'fid'"),
+        (
+            "encoders.cnn.kind",
+            "keras",
+            "encoders.cnn.kind: must be 'timm', 'torchvision', 'fit', 'untrained' or 'fid'",
+        ),
         ("methods.gadc", 3, "methods.gadc: "),
         ("methods.gadc.encoder", "", "methods.gadc.encoder is missing; give a name that is defined"),
         ("methods.gadc.kind", None, "methods.gadc.kind: nothing is none of"),

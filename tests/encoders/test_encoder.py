@@ -12,11 +12,13 @@ from condense.base.artefacts import read_artefact, write_artefact
 from condense.base.errors import InputError
 from condense.config.encoders import Encoder as Settings
 from condense.config.settings import Images
+from condense.config.students import StudentNetwork
 from condense.encoders.encoder import FrozenEncoder, encoder, make_encoder
 from condense.encoders.fitted import fit
 from condense.encoders.pretrained import RELEASED
 from condense.images.index import index
 from condense.images.sources import load, source
+from condense.students.networks import initialised
 
 DIGITS = Images(source="digits")
 NAME = "test_vit"  # timm's network for tests: 0.4 million parameters
@@ -249,6 +251,20 @@ def test_an_artefact_says_what_it_is(fitted: Path) -> None:
     assert set(head) == {"head.weight", "head.bias"}
     assert about["kind"] == "fit"
     assert json.loads(json.dumps(about)) == about
+
+
+def test_an_untrained_encoder_is_the_start_of_a_student(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(256, size=(5, 32, 32, 3), dtype=np.uint8)
+    ours = import_to(tmp_path / "untrained", kind="untrained", side=32, depth=2, seed=3)
+    student = initialised(StudentNetwork(depth=2), 32, 10, seed=3)
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
+    expected = student.features(pixels)[-1].flatten(1).detach()
+    assert ours.features(images).shape == (5, 128 * 8 * 8)
+    torch.testing.assert_close(ours.features(images), expected, rtol=1e-5, atol=1e-5)
+    other = import_to(tmp_path / "other", kind="untrained", side=32, depth=2, seed=4)
+    assert not torch.allclose(other.features(images), expected, atol=0.1)
+    with pytest.raises(InputError, match="has no classifier: set its `classifier: linear`"):
+        ours.logits(expected)
 
 
 def test_a_setting_of_another_kind_is_refused() -> None:

@@ -43,6 +43,14 @@ def test_a_seed_fits_its_own_encoder_and_draws_its_own_images(config):
     assert not {"full.4", "untrained.4", "gadc-judge.4"} & methods.keys()
 
 
+def test_an_untrained_encoder_is_drawn_anew_and_its_probabilities_are_a_linear_heads(config):
+    config["encoders"]["cnn"] = {"kind": "untrained"}
+    plan = Plan(config)
+    assert plan.study.encoders["cnn.4"].seed == seed_of("replicate", 0, 4) % 2**31
+    assert plan.inputs.classify("cnn.4", "1-of-2")["classifier"] == "results/heads/cnn.4.safetensors"
+    assert plan.inputs.encoder("cnn") == []
+
+
 def test_paths_of_a_replicate_hold_its_own_names_and_scores_the_name_of_the_study(config):
     plan = Plan(config)
     scores = plan.inputs.table("100")

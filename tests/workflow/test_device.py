@@ -30,6 +30,7 @@ COUNT, SIDE = 8, 32
 STAGES = {
     "index": "index {images} --output {out}/index.csv",
     "fit": "encoder {made}/index.csv --kind fit --epochs 1 --side 32 {images} --output {out}/fit.safetensors",
+    "untrained": "encoder --kind untrained --side 32 {images} --output {out}/untrained.safetensors",
     "import": 'encoder --kind timm --model test_vit --options {{"dynamic_img_size":true}}'
     " --weights {made}/weights.safetensors --output {out}/vit.safetensors",
     "embed": "embed {index} {images} --encoder {made}/fit.safetensors --state {out}/state"
@@ -137,8 +138,8 @@ PARTS = {
     " --device {device}",
 }
 # These ask for no device: they work on features from a file, or on what is small.
-ON_THE_PROCESSOR = {"index", "fit", "import", "head", "classify", "margins", "k-center", "moments"}
-ON_THE_PROCESSOR |= {"measure", "score", "validation-index"}
+ON_THE_PROCESSOR = {"index", "fit", "untrained", "import", "head", "classify", "margins", "k-center"}
+ON_THE_PROCESSOR |= {"moments", "measure", "score", "validation-index"}
 ROUNDED = {
     "train",
     "generate",

@@ -9,10 +9,11 @@ PREPROCESSING = ("side", "resize", "mode", "interpolation", "mean", "std")  # wh
 
 @settings
 class Encoder:
-    """A pretrained network (timm, or the release's of torchvision), or a small one fitted on the study."""
+    """A pretrained network (timm, or the release's of torchvision), a fitted or an untrained one."""
 
-    kind: Literal["timm", "torchvision", "fit", "fid"] = setting(
-        description="Where the network comes from; fid is the Inception of FID, for scoring only."
+    kind: Literal["timm", "torchvision", "fit", "untrained", "fid"] = setting(
+        description="Where the network comes from; untrained is a ConvNet at its random start, fid the "
+        "Inception of FID, for scoring only."
     )
     model: str | None = setting(
         None, "timm: any model; torchvision: inception_v3, googlenet, resnet50, resnet34, resnet18."
@@ -36,11 +37,14 @@ class Encoder:
         "tensorflow", "fid: how images become 299 pixels wide, as in ADM's evaluator or as in clean-fid."
     )
     classifier: Literal["own", "linear"] = setting(
-        "own", "Whose probabilities: the network's own head, or a linear one fitted on the study's features."
+        "own",
+        "Whose probabilities: the network's own head, or a linear one fitted on the study's features, as "
+        "always of an untrained one.",
     )
-    side: int = setting(8, "fit: side of the network's input, in pixels.", ge=8)
+    side: int = setting(8, "fit, untrained: side of the network's input, in pixels.", ge=8)
+    depth: int = setting(3, "untrained: blocks of the ConvNet, each of which halves the side.", gt=0)
     epochs: int = setting(30, "fit: passes over the study's images.", gt=0)
-    seed: int = setting(0, "fit: seed of weights and order.", ge=0)
+    seed: int = setting(0, "fit, untrained: seed of weights and order.", ge=0)
 
     def __post_init__(self) -> None:
         for key in self.preprocess or {}:
@@ -49,5 +53,12 @@ class Encoder:
         if self.kind in ("timm", "torchvision") and self.model is None:
             raise ValueError(f"kind {self.kind} needs `model`, the name of the network")
         pretrained = ("model", "weights", "sha256", "options", "preprocess")
-        if self.kind == "fit" and (given := [key for key in pretrained if getattr(self, key) is not None]):
-            raise ValueError(f"kind fit trains its own network and takes no {', '.join(given)}")
+        if self.is_own and (given := [key for key in pretrained if getattr(self, key) is not None]):
+            raise ValueError(f"kind {self.kind} makes its own network and takes no {', '.join(given)}")
+        if self.kind == "untrained" and self.side >> self.depth == 0:
+            raise ValueError(f"`depth`: {self.depth} blocks halve {self.side} pixels to none; lower it")
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the study makes its weights, from a seed."""
+        return self.kind in ("fit", "untrained")

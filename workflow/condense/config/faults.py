@@ -79,6 +79,9 @@ def contradictions(study: "Study") -> Iterator[str]:
         yield from (f"encoders.{name}.{fault}" for fault in _of_encoder(encoder))
     for name, student in study.students.items():
         yield from (f"students.{name}.{fault}" for fault in _of_student(student))
+        for teacher in student.labels.teachers:
+            if teacher in study.encoders and study.encoders[teacher].kind == "untrained":
+                yield f"students.{name}.labels.teachers: {teacher} is untrained; name another"
     for name, autoencoder in study.autoencoders.items():
         yield from (f"autoencoders.{name}.{fault}" for fault in _of_autoencoder(autoencoder))
     for name, method in study.methods.items():

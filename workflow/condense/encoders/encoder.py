@@ -17,6 +17,7 @@ from condense.base.storage import file_digest
 from condense.config.encoders import Encoder
 from condense.config.options import take
 from condense.config.settings import Images
+from condense.encoders.convnet import UntrainedNetwork, draw
 from condense.encoders.fitted import FittedNetwork, fit
 from condense.encoders.pretrained import Imported, build, import_timm, import_torchvision
 from condense.images.index import read_index
@@ -24,6 +25,7 @@ from condense.images.preprocess import Preprocess
 from condense.images.sources import batches, source
 
 BATCH = {"cpu": 16, "cuda": 256}  # images per pass; fixed, because the last bits of a feature depend on it
+MAKE = {"timm": import_timm, "torchvision": import_torchvision, "untrained": draw}  # without images
 
 
 class FrozenEncoder:
@@ -44,6 +46,8 @@ class FrozenEncoder:
         self._head = [tensors.pop(key) for key in ("head.weight", "head.bias") if key in tensors]
         if about["kind"] == "fit":
             network = FittedNetwork(self.preprocess.side)
+        elif about["kind"] == "untrained":
+            network = UntrainedNetwork(self.preprocess.side, **about["options"])
         else:
             network = build(about["kind"], about["architecture"], about["options"])
         network.load_state_dict({key.removeprefix("network."): value for key, value in tensors.items()})
@@ -97,10 +101,7 @@ def apply_head(head: list[Tensor], features: Tensor, name: str) -> Tensor:
 
 def make_encoder(settings: Encoder, images: Images, index: Sequence[Path]) -> tuple[dict, dict]:
     """(about, tensors) of an artefact: imported, or fitted on the images of the index files."""
-    if settings.kind == "fit":
-        made = _fit_on(settings, images, index)
-    else:
-        made = {"timm": import_timm, "torchvision": import_torchvision}[settings.kind](settings)
+    made = _fit_on(settings, images, index) if settings.kind == "fit" else MAKE[settings.kind](settings)
     about = {
         "kind": settings.kind,
         "architecture": made.architecture,
@@ -142,7 +143,7 @@ def encoder(
         list[Path] | None, typer.Argument(help="fit: index files of the study's images.")
     ] = None,
 ) -> None:
-    """Make an encoder: import a pretrained network once, or fit a small one, into one file."""
+    """Make an encoder: import a pretrained network once, fit a small one, or draw one, into one file."""
     about, tensors = make_encoder(settings, images, index or [])
     write_artefact(output, about, tensors)
     say(f"{settings.kind} {about['architecture']} -> {output}")

@@ -144,7 +144,8 @@ class Files:
 
     def head(self, encoder: str) -> str:
         """File that turns an encoder's features into probabilities: its own, or a fitted head."""
-        linear = self.study.encoders[encoder].classifier == "linear"
+        chosen = self.study.encoders[encoder]
+        linear = chosen.classifier == "linear" or chosen.kind == "untrained"  # which has none of its own
         return f"results/{'heads' if linear else 'encoders'}/{encoder}.safetensors"
 
     def detector(self, head: bool = False) -> dict[str, str]:

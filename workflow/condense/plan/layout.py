@@ -45,7 +45,7 @@ def table_layout(study: Study, name: str) -> TableLayout:
 
 def _parts(study: Study, kinds: Iterable[Kind]) -> Iterator[str]:
     """What there is for a study's seeds to draw anew, among what `vary` names."""
-    if any(encoder.kind == "fit" for name, encoder in study.encoders.items() if name != study.detector):
+    if any(encoder.is_own for name, encoder in study.encoders.items() if name != study.detector):
         yield "encoder"
     yield "draw"
     yield "training"

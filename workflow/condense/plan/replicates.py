@@ -23,7 +23,7 @@ def replicated(study: Study) -> Study:
     encoders, methods = dict(study.encoders), dict(study.methods)
     for seed in filter(None, study.seeds):
         for name, encoder in study.encoders.items():
-            if "encoder" in study.vary and encoder.kind == "fit" and name != study.detector:
+            if "encoder" in study.vary and encoder.is_own and name != study.detector:
                 encoders[name_of_seed(name, seed)] = _again(encoder, seed)
         for name, method in study.methods.items():
             found = method

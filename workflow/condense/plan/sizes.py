@@ -60,6 +60,7 @@ def map_size(settings: Encoder, resolution: int) -> Workload:
 def _encoder(settings: Encoder) -> tuple[nn.Module, int]:
     """Network of an encoder on the meta device, and the side of its input."""
     from condense.encoders import pretrained
+    from condense.encoders.convnet import UntrainedNetwork
     from condense.encoders.detectors import SIDE
     from condense.encoders.fitted import FittedNetwork
 
@@ -67,6 +68,8 @@ def _encoder(settings: Encoder) -> tuple[nn.Module, int]:
     with META:
         if settings.kind == "fit":
             return FittedNetwork(settings.side).eval(), settings.side
+        if settings.kind == "untrained":
+            return UntrainedNetwork(settings.side, settings.depth).eval(), settings.side
         if settings.kind == "fid":  # ASSUME: torchvision's Inception, which differs in its pooling alone
             return pretrained.build("torchvision", "inception_v3", {}).eval(), SIDE
         network = pretrained.build(settings.kind, settings.model, settings.options or {}).eval()

@@ -17,7 +17,7 @@ from condense.reporting.scores import metric_of
 ENOUGH = 10_000  # samples below which the bias of an FID is as large as what methods differ by
 BIASED = {"fid", "sfid"}
 VARIED = {  # what a seed draws anew, as in a study's config
-    "encoder": "fit of the encoder",
+    "encoder": "weights of the encoder",
     "draw": "draw of the images",
     "training": "training",
     "sampling": "noise of the samples",

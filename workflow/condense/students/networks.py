@@ -1,7 +1,7 @@
 """Networks of students: those of the condensation papers, and any of torchvision or timm.
 
-ConvNet is that of Zhao, Mopuri and Bilen 2021; ResNet-AP and the ResNets by input side are those of Kim et
-al. 2022, with which Minimax, IGD and DsCo evaluate. Parameters have the names of their released checkpoints.
+ResNet-AP and the ResNets by input side are those of Kim et al. 2022, with which Minimax, IGD and DsCo
+evaluate. Parameters have the names of their released checkpoints.
 Every network maps images [b, c, s, s] to logits [b, classes].
 """
 
@@ -13,49 +13,10 @@ from torch import Tensor, nn
 
 from condense.base.errors import InputError
 from condense.config.students import WIDTHS, StudentNetwork, check_side
+from condense.encoders.convnet import ConvNet, normalisation
 from condense.encoders.pretrained import read_weights
 
 BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}  # basic blocks of each stage, by depth
-EPSILON = 1e-5
-
-
-def normalisation(kind: str, channels: int) -> nn.Module:
-    """Layer over `channels`; instance norm is group norm with a group per channel, scaled and shifted."""
-    if kind == "instance":
-        return nn.GroupNorm(channels, channels, eps=EPSILON)
-    return nn.BatchNorm2d(channels, eps=EPSILON) if kind == "batch" else nn.Identity()
-
-
-class ConvNet(nn.Module):
-    """`depth` blocks of 3x3 convolution, normalisation, ReLU and 2x2 average pooling, then a linear layer."""
-
-    def __init__(self, depth: int, width: int, norm: str, channels: int, side: int, classes: int) -> None:
-        super().__init__()
-        if side >> depth == 0:
-            raise InputError(f"a ConvNet of depth {depth} halves {side} pixels to none: lower network.depth.")
-        convolutions, norms = nn.ModuleList(), nn.ModuleList()
-        entering = channels
-        for block in range(depth):
-            # RELEASE: one channel stands for MNIST, whose 28 pixels the first padding brings to 32
-            padding = 3 if channels == 1 and block == 0 else 1
-            convolutions.append(nn.Conv2d(entering, width, 3, padding=padding))
-            norms.append(normalisation(norm, width))
-            side = (side + 2 * padding - 2) // 2
-            entering = width
-        self.layers = nn.ModuleDict({"conv": convolutions, "norm": norms})
-        self.classifier = nn.Linear(width * side**2, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits [b, classes] of images [b, channels, side, side]."""
-        return self.classifier(self.features(x)[-1].flatten(1))
-
-    def features(self, x: Tensor) -> list[Tensor]:
-        """Pooled activations [b, width, h, w] after each block."""
-        found = []
-        for convolution, norm in zip(self.layers["conv"], self.layers["norm"], strict=True):
-            x = F.avg_pool2d(F.relu(norm(convolution(x)), inplace=True), 2)
-            found.append(x)
-        return found
 
 
 class BasicBlock(nn.Module):
