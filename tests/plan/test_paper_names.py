@@ -51,4 +51,4 @@ def test_published_accuracies_are_whole_and_of_known_sources():
 def test_figures_of_which_sources_contradict_each_other_say_so():
     notes = {row["value"]: row["note"] for row in published.values("student") if row["source"] == "IMS3"}
     assert "other notes say 38.7" in notes["37.3"] and "other notes say 79.8" in notes["62.9"]
-    assert "contradict each other" in published.notes("ims3")[0]
+    assert "contradict each other" in published.notes("ims3", {"student"})[0]

@@ -10,6 +10,7 @@ import yaml
 
 from commands import call
 from condense.base.tables import read_table, write_table
+from condense.config.published import notes as published_notes
 from condense.plan.layout import table_layout
 from condense.plan.plan import Plan
 from condense.reporting.comparisons import accuracies, summarise
@@ -43,6 +44,11 @@ def test_deviations_over_trainings_on_one_set_stand_apart_from_those_over_seeds(
     row = project(layout, scores).set_index("method").loc["random"]
     assert row["mean"] == 12 and row["std"] == pytest.approx(8**0.5) and row["trainings"] == 3
     assert row["trainings_std"] == pytest.approx(12.5**0.5)
+
+
+def test_a_table_of_students_bears_no_note_on_what_papers_say_of_generators(cifar10, tmp_path):
+    layout = table_layout(Plan(cifar10).study, "accuracy")
+    assert published_notes("any", {"generator"}) and not published_notes(layout.name, layout.kinds)
 
 
 @pytest.fixture
@@ -79,7 +85,8 @@ def test_published_accuracies_stand_beside_methods_of_their_kind_whatever_their_
 ):
     methods = cifar10["comparisons"][budget]["methods"]
     draws = {method: random for method in methods if method.startswith("random")}
-    assert published(cifar10, budget, tmp_path) == draws | {"herding": herding}
+    herded = {"herding": herding, "herding-untrained": herding}
+    assert published(cifar10, budget, tmp_path) == draws | herded
     cifar10["methods"]["random"] = {"kind": "k-center", "encoder": "cnn"}
     assert "random" not in published(cifar10, budget, tmp_path)
 

@@ -1,5 +1,7 @@
 """Curves show what the tables hold; the same numbers give the same picture."""
 
+import json
+
 import pandas as pd
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from condense.base.errors import InputError
 from condense.base.tables import write_table
 from condense.config.settings import Gadc
+from condense.reporting.classifiers import plot_learning
 from condense.reporting.curves import plot_distances, plot_objective, plot_table, traces
 from condense.scoring.memorisation import Copies
 from condense.selection.search import condense
@@ -67,3 +70,17 @@ def test_runs_without_training_images_have_no_panel(tmp_path):
     write_table(pd.DataFrame([], columns=["low", "high", "generated", "held_out"]), path)
     with pytest.raises(InputError, match="no run of these has training images"):
         plot_distances([path], [tmp_path / "d.png"])
+
+
+def test_the_labels_of_a_logarithmic_axis_are_numbers_and_the_legend_stands_beside_the_curves(tmp_path):
+    paths = []
+    for method in "abcdefghijklmnop":  # as many as no legend inside a panel has room for
+        paths.append(tmp_path / "convnet" / method / "10" / "seed0.history.jsonl")
+        paths[-1].parent.mkdir(parents=True)
+        rows = [{"training": 0, "epoch": 1, "loss": 1.0}]
+        rows += [{"training": 0, "epoch": 2, "loss": 0.01, "accuracy": 30.0}]
+        paths[-1].write_text("".join(json.dumps(row) + "\n" for row in rows))
+    plot_learning(paths, [tmp_path / "l.svg"])
+    text = (tmp_path / "l.svg").read_text()
+    assert "mathdefault" not in text and "<!-- 0.01 -->" in text
+    assert "<!-- p -->" in text

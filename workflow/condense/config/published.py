@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -76,9 +76,10 @@ def find_value(run: Run, metric: str, about: Mapping[str, Any], table: str = "")
     return found[0] if found else None
 
 
-def notes(table: str) -> list[str]:
-    """What to know about the published values of a table; `*` stands for every table."""
-    return [row["note"] for row in _read("notes.csv") if row["table"] in (table, "*")]
+def notes(table: str, kinds: Collection[Kind]) -> list[str]:
+    """What to know about the published values of a table of some learners; `*`: of each with generators."""
+    known = (table, "*") if "generator" in kinds else (table,)
+    return [row["note"] for row in _read("notes.csv") if row["table"] in known]
 
 
 @cache

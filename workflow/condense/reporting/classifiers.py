@@ -29,7 +29,9 @@ def plot_learning(
         runs = rows.setdefault(student, {}).setdefault(method, [])
         lines = read_lines(path, ("training", "epoch", "loss"), least=1)
         runs.extend([*epochs] for _, epochs in groupby(lines, itemgetter("training")))
-    with plot(output, max(1, len(rows)), 2, figsize=(PAGE, 2.4 * max(1, len(rows)))) as (_, panels):
+    named = max(map(len, rows.values()), default=0)
+    height = max(2.4 * max(1, len(rows)), 0.17 * named)
+    with plot(output, max(1, len(rows)), 2, figsize=(PAGE, height)) as (figure, panels):
         for (student, methods), (left, right) in zip(rows.items(), panels, strict=False):
             for number, (method, runs) in enumerate(methods.items()):
                 for seed, epochs in enumerate(runs):
@@ -39,7 +41,8 @@ def plot_learning(
                     right.plot(*np.array(taken).T, marker=".", **look)
             left.set(title=student, xlabel="epoch", ylabel="loss", yscale="log")
             right.set(xlabel="epoch", ylabel="accuracy (%)")
-            right.legend()
+        shown = max(panels[:, 1], key=lambda panel: len(panel.get_legend_handles_labels()[1]))
+        figure.legend(*shown.get_legend_handles_labels(), loc="outside right upper")
 
 
 def plot_confusion(

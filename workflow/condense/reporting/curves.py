@@ -14,6 +14,8 @@ from condense.reporting.style import COLUMN, PAGE, line, plot
 
 AXES = {"images": "images chosen", "training_steps": "training steps", "guidance": "guidance"}
 ACROSS = 3  # panels in a row
+LEGEND = 1.3  # inches beside a panel
+HOLLOW = {"linestyle": ":", "markerfacecolor": "none", "marker": "s"}  # published values
 BINS = ("low", "high", "generated", "held_out")
 
 Outputs = Annotated[list[Path], typer.Option(help="Picture to write (.png or .svg); repeat it for both.")]
@@ -27,7 +29,8 @@ def plot_table(
     """Draw a table's first metric against a column of numbers, a line per method; published ones hollow."""
     rows = read_table(table, ["method", "metric", "mean", "std", "published", against], least=1)
     rows = rows[rows["metric"] == rows["metric"].iloc[0]].dropna(subset=[against])
-    with plot(output, 1, 1, figsize=(COLUMN, 2.6)) as (_, panels):
+    height = max(2.6, 0.17 * (1 + rows["method"].nunique()))
+    with plot(output, 1, 1, figsize=(COLUMN + LEGEND, height)) as (figure, panels):
         panel = panels[0, 0]
         for number, (method, mine) in enumerate(rows.groupby("method", sort=False)):
             mine = mine.sort_values(against)
@@ -40,16 +43,16 @@ def plot_table(
                 )
             printed = mine.dropna(subset=["published"])
             if len(printed):
-                look = look | {"linestyle": ":", "markerfacecolor": "none", "marker": "s"}
-                panel.plot(printed[against], printed["published"], label=f"{method}, published", **look)
+                panel.plot(printed[against], printed["published"], **look | HOLLOW)
+        if rows["published"].notna().any():
+            panel.plot([], [], color="0.4", label="published", **HOLLOW)
         values = sorted(rows[against].unique())
         panel.set(xlabel=AXES[against], ylabel=METRICS[rows["metric"].iloc[0]].label if len(rows) else "")
         if against == "images":
             panel.set_xscale("log")
         panel.set_xticks(values, [f"{value:g}" for value in values], minor=False)
         panel.minorticks_off()
-        if len(rows):
-            panel.legend()
+        figure.legend(loc="outside right upper")
 
 
 def plot_objective(

@@ -38,7 +38,7 @@ def footnotes(
     if layout.control:
         every += [*sentences(records), HOW.format(layout.control)]
     if layout.published:
-        every += [*_remarks(records), *published_notes(layout.name)]
+        every += [*_remarks(records), *published_notes(layout.name, layout.kinds)]
         every.append("Published figures stand beside measured ones; –: not measured, or not published.")
     return every
 

@@ -65,9 +65,21 @@ def plot(outputs: list[Path], rows: int, columns: int, **size: Any) -> Iterator[
         figure, panels = pyplot.subplots(rows, columns, squeeze=False, layout="constrained", **size)
         try:
             yield figure, panels
+            _write_plain_powers(figure)
             for path in outputs:
                 form = path.suffix[1:]
                 with replacing(path) as beside:
                     figure.savefig(beside, format=form, metadata={"Date": None} if form == "svg" else None)
         finally:
             pyplot.close(figure)
+
+
+def _write_plain_powers(figure: Any) -> None:
+    """Label logarithmic axes 0.01, 0.1, 1: their own labels are formulas, which `LOOK` does not set."""
+    from matplotlib.ticker import LogFormatter, LogFormatterMathtext
+
+    for axis in (axis for panel in figure.axes for axis in (panel.xaxis, panel.yaxis)):
+        if isinstance(axis.get_major_formatter(), LogFormatterMathtext):
+            axis.set_major_formatter(lambda value, _: f"{value:g}")
+        if isinstance(axis.get_minor_formatter(), LogFormatterMathtext):
+            axis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
