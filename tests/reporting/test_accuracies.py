@@ -15,6 +15,7 @@ from condense.plan.layout import table_layout
 from condense.plan.plan import Plan
 from condense.reporting.comparisons import accuracies, summarise
 from condense.reporting.projection import project
+from condense.reporting.typeset import Sheet
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = (
@@ -49,6 +50,18 @@ def test_deviations_over_trainings_on_one_set_stand_apart_from_those_over_seeds(
 def test_a_table_of_students_bears_no_note_on_what_papers_say_of_generators(cifar10, tmp_path):
     layout = table_layout(Plan(cifar10).study, "accuracy")
     assert published_notes("any", {"generator"}) and not published_notes(layout.name, layout.kinds)
+
+
+def test_a_published_deviation_is_printed_with_its_value(cifar10):
+    layout = table_layout(Plan(cifar10).study, "accuracy")
+    rows = project(layout, None)
+    sheet = Sheet(layout, rows, None, None).markdown()
+    first = rows.set_index(["method", "budget"]).loc[("random", "1")]
+    assert (first["published"], first["published_std"]) == (14.4, 2.0)
+    assert "| random | – | 14.4 ± 2.0 | – | – | 26.0 ± 1.2 | – |" in sheet
+    assert "measured ones, ± as printed;" in sheet
+    bare = Sheet(layout, rows.assign(published_std=None), None, None).markdown()
+    assert "| 14.4 |" in bare and "as printed" not in bare
 
 
 @pytest.fixture

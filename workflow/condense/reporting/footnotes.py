@@ -39,7 +39,9 @@ def footnotes(
         every += [*sentences(records), HOW.format(layout.control)]
     if layout.published:
         every += [*_remarks(records), *published_notes(layout.name, layout.kinds)]
-        every.append("Published figures stand beside measured ones; –: not measured, or not published.")
+        deviations = any(pd.notna(record["published_std"]) for record in records)
+        beside = f"Published figures stand beside measured ones{', ± as printed' * deviations}"
+        every.append(f"{beside}; –: not measured, or not published.")
     return every
 
 

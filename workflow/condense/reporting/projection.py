@@ -61,7 +61,8 @@ def columns(layout: TableLayout) -> list[str]:
     context = [column for kind in layout.kinds for column in PRESENTATIONS[kind].context]
     return [
         *("table", "method", *layout.kinds, "budget", "metric", "status", "seeds", "mean", "std"),
-        *("published", "difference", "published_source", "published_recipe", "published_note"),
+        *("published", "published_std", "difference"),
+        *("published_source", "published_recipe", "published_note"),
         *dict.fromkeys(context),
         *(GAINS if layout.control else ()),
     ]
@@ -87,6 +88,8 @@ def _row(layout: TableLayout, entry: Entry, metric: str, mine: pd.DataFrame | No
         row |= {"published": float(found["value"]), "published_note": found["note"]}
         row["published_source"] = f"{found['source']} {found['table']}"
         row["published_recipe"] = found["recipe"]
+        if deviation := found.get("deviation"):
+            row["published_std"] = float(deviation)
         if "mean" in row:
             row["difference"] = row["mean"] - row["published"]
     return row

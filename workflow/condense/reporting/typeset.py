@@ -137,12 +137,13 @@ def printed(record: dict[str, Any] | None, part: str) -> str:
     if record is None:
         return EMPTY
     digits = METRICS[record["metric"]].digits
-    value = record["mean" if part == "measured" else part]
+    name, spread = ("mean", "std") if part == "measured" else (part, f"{part}_std")
+    value = record[name]
     if pd.isna(value):
         return EMPTY
     if part == "difference":
         return f"{value:+.{digits}f}".replace("-", "−")
-    deviation = f" ± {record['std']:.{digits}f}" if part == "measured" and pd.notna(record["std"]) else ""
+    deviation = f" ± {record[spread]:.{digits}f}" if pd.notna(record.get(spread)) else ""
     return f"{value:.{digits}f}{deviation}"
 
 
