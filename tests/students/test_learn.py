@@ -243,6 +243,14 @@ def teachers(folder) -> list[Path]:
     return [student, imported]
 
 
+@pytest.mark.parametrize("resolution", [16, 20])  # resized to 18 and to 23 pixels
+def test_images_with_a_margin_have_a_side_that_the_tiles_divide(folder, teachers, tmp_path, resolution):
+    output = tmp_path / "edc.safetensors"
+    course = ["--recipe", "edc", "--resolution", resolution, "--epochs", 2, "--teacher", teachers[0]]
+    call(learn, *words(folder, output, *course))
+    assert output.exists()
+
+
 def test_stored_labels_are_the_mean_of_what_teachers_say_of_each_image(folder, teachers, tmp_path):
     files = ["--subset", folder / "subset.csv", "--index", folder / "index.csv"]
 

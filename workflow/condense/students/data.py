@@ -46,10 +46,14 @@ class ImageSet:
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
 
-def prepared(resolution: int, resize: float, keep_margin: bool = False) -> Preprocess:
-    """How an image is held: shorter side to `resize` times the resolution, cropped to it or to the square."""
+def prepared(resolution: int, resize: float, keep_margin: bool = False, tiles: int = 1) -> Preprocess:
+    """How an image is held: shorter side to `resize` times the resolution, cropped to the square.
+
+    The square is of the resolution or, with its margin, of the longest side that so many `tiles` divide.
+    """
     resized = round(resolution * resize)
-    return Preprocess(side=resized if keep_margin else resolution, resize=resized, interpolation="bilinear")
+    side = resized - resized % tiles if keep_margin else resolution
+    return Preprocess(side=side, resize=resized, interpolation="bilinear")
 
 
 def training_set(

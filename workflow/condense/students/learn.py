@@ -145,7 +145,7 @@ def _sets(
 ) -> tuple[ImageSet, ImageSet, Preprocess]:
     """Images to train on, those to examine on, and what the network expects of an image."""
     preprocess = prepared(resolution, training.resize)
-    held = prepared(resolution, training.resize, training.keep_margin)
+    held = prepared(resolution, training.resize, training.keep_margin, training.patch_shuffle)
     data = training_set(images, subset, index, held)
     validation = validation_set(images, validation_index, preprocess)
     if not len(data):
