@@ -24,6 +24,7 @@ from condense.config.settings import Images
 from condense.config.students import StudentNetwork
 from condense.encoders.encoder import encoder
 from condense.images.index import index, list_images, list_validation, validation_index
+from condense.students.data import prepared
 from condense.students.examine import examine
 from condense.students.learn import learn
 from condense.students.networks import initialised
@@ -249,6 +250,22 @@ def test_images_with_a_margin_have_a_side_that_the_tiles_divide(folder, teachers
     course = ["--recipe", "edc", "--resolution", resolution, "--epochs", 2, "--teacher", teachers[0]]
     call(learn, *words(folder, output, *course))
     assert output.exists()
+
+
+@pytest.mark.parametrize(
+    ("resolution", "tiles", "side"), [(16, 2, 18), (20, 2, 22), (64, 2, 72), (224, 2, 256), (64, 1, 73)]
+)
+def test_a_margin_is_kept_but_for_what_the_tiles_leave_over(resolution, tiles, side):
+    held = prepared(resolution, 256 / 224, keep_margin=True, tiles=tiles)
+    assert held.side == side and held.resize == round(resolution * 256 / 224)
+    assert prepared(resolution, 256 / 224, tiles=tiles).side == resolution
+
+
+@pytest.mark.parametrize("tiles", [7, 30])  # 18 pixels: four left over, or all
+def test_images_are_never_cut_below_the_resolution_for_the_tiles(folder, teachers, tmp_path, tiles):
+    course = ["--recipe", "edc", "--patch-shuffle", tiles, "--epochs", 1, "--teacher", teachers[0]]
+    with pytest.raises(InputError, match=f"patch_shuffle {tiles} does not divide images of 16 pixels"):
+        call(learn, *words(folder, tmp_path / "edc.safetensors", *course))
 
 
 def test_stored_labels_are_the_mean_of_what_teachers_say_of_each_image(folder, teachers, tmp_path):

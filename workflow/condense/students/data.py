@@ -50,9 +50,10 @@ def prepared(resolution: int, resize: float, keep_margin: bool = False, tiles: i
     """How an image is held: shorter side to `resize` times the resolution, cropped to the square.
 
     The square is of the resolution or, with its margin, of the longest side that so many `tiles` divide.
+    Where that is less than the resolution, it is of the resolution, and shuffling its tiles is refused.
     """
     resized = round(resolution * resize)
-    side = resized - resized % tiles if keep_margin else resolution
+    side = max(resized - resized % tiles, resolution) if keep_margin else resolution
     return Preprocess(side=side, resize=resized, interpolation="bilinear")
 
 
