@@ -39,9 +39,10 @@ def footnotes(
         every += [*sentences(records), HOW.format(layout.control)]
     if layout.published:
         every += [*_remarks(records), *published_notes(layout.name, layout.kinds)]
-        deviations = any(pd.notna(record["published_std"]) for record in records)
-        beside = f"Published figures stand beside measured ones{', ± as printed' * deviations}"
-        every.append(f"{beside}; –: not measured, or not published.")
+        spread = ", ± as printed" if any(pd.notna(record["published_std"]) for record in records) else ""
+        every.append(
+            f"Published figures stand beside measured ones{spread}; –: not measured, or not published."
+        )
     return every
 
 

@@ -143,7 +143,7 @@ def printed(record: dict[str, Any] | None, part: str) -> str:
         return EMPTY
     if part == "difference":
         return f"{value:+.{digits}f}".replace("-", "−")
-    deviation = f" ± {record[spread]:.{digits}f}" if pd.notna(record.get(spread)) else ""
+    deviation = f" ± {record[spread]:.{digits}f}" if pd.notna(record[spread]) else ""
     return f"{value:.{digits}f}{deviation}"
 
 
